@@ -1,0 +1,115 @@
+/**
+ * Compression of message bodies (kombu/compression.py). The header `compression` carries the content type of the algorithm;
+ * what kombu calls gzip is a zlib stream. Built in is what every runtime has: zlib by the web's `CompressionStream`.
+ * Others are values: `Compression.registry([Compression.zlib, brotli])`.
+ *
+ * A body that grows past the limit on the way out fails before it is held: 1 MB of zeros is 1 KB on the wire.
+ */
+import * as Content from "@apium/protocol/kombu/Content"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { ContentDisallowed, DecodeFailed, fail, FrameTooLarge, HubError } from "./HubError.ts"
+
+export interface Codec {
+  /** As the header says it: `application/x-gzip`. */
+  readonly contentType: string
+  readonly compress: (body: Uint8Array) => ReadableStream<Uint8Array>
+  readonly decompress: (body: Uint8Array) => ReadableStream<Uint8Array>
+}
+
+const through = (body: Uint8Array, transform: ReadableWritablePair<Uint8Array, BufferSource>) =>
+  new Blob([body as Uint8Array<ArrayBuffer>]).stream().pipeThrough(transform)
+
+/** RFC 1950, under kombu's names `gzip` and `zlib`. */
+export const zlib: Codec = {
+  contentType: "application/x-gzip",
+  compress: (body) => through(body, new CompressionStream("deflate")),
+  decompress: (body) => through(body, new DecompressionStream("deflate"))
+}
+
+export interface Options {
+  readonly codecs: ReadonlyMap<string, Codec>
+  /** The most bytes a body may have after decompression. */
+  readonly maxMessageBytes: number
+}
+
+/** Which algorithms there are, and how large a body may become: 128 MiB, as RabbitMQ's clients have it. */
+export class Compressions extends Context.Reference<Options>("@apium/hub/Compression", {
+  defaultValue: () => registry([zlib])
+}) {}
+
+export const registry = (codecs: ReadonlyArray<Codec>, maxMessageBytes = 128 * 1024 * 1024): Options => ({
+  codecs: new Map(codecs.map((codec) => [codec.contentType, codec])),
+  maxMessageBytes
+})
+
+const find = (name: string) =>
+  Effect.flatMap(Compressions, ({ codecs, maxMessageBytes }) => {
+    const contentType = Content.compressionContentType(name) ?? name
+    const codec = codecs.get(contentType)
+    return codec === undefined
+      ? fail(
+          new ContentDisallowed({
+            contentType,
+            text: `Compression ${JSON.stringify(name.slice(0, 100))} is not registered; add its codec to Compression.registry`
+          })
+        )
+      : Effect.succeed({ codec, maxMessageBytes })
+  })
+
+/** The whole stream as one array, unless it passes the limit. */
+const collect = (
+  stream: ReadableStream<Uint8Array>,
+  what: string,
+  limit: number
+): Effect.Effect<Uint8Array, HubError> =>
+  Effect.callback((resume, signal) => {
+    const reader = stream.getReader()
+    signal.addEventListener("abort", () => void reader.cancel().catch(() => undefined))
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    const next = (): void =>
+      void reader.read().then(
+        ({ done, value }) => {
+          if (done) {
+            const body = new Uint8Array(size)
+            let offset = 0
+            for (const chunk of chunks) {
+              body.set(chunk, offset)
+              offset += chunk.length
+            }
+            return resume(Effect.succeed(body))
+          }
+          size += value.length
+          if (size > limit) {
+            void reader.cancel().catch(() => undefined)
+            return resume(fail(new FrameTooLarge({ size, limit })))
+          }
+          chunks.push(value)
+          return next()
+        },
+        (cause) =>
+          resume(
+            Effect.fail(new HubError({ reason: new DecodeFailed({ what, text: String(cause?.message ?? cause) }) }))
+          )
+      )
+    next()
+  })
+
+/** `name` is kombu's (`gzip`, `zlib`, ...); the content type for the header comes with the body. */
+export const compress = Effect.fnUntraced(function* (
+  name: string,
+  body: Uint8Array
+): Effect.fn.Return<{ readonly contentType: string; readonly body: Uint8Array }, HubError> {
+  const { codec } = yield* find(name)
+  const compressed = yield* collect(codec.compress(body), "an uncompressed body", Number.POSITIVE_INFINITY)
+  return { contentType: codec.contentType, body: compressed }
+})
+
+export const decompress = Effect.fnUntraced(function* (
+  contentType: string,
+  body: Uint8Array
+): Effect.fn.Return<Uint8Array, HubError> {
+  const { codec, maxMessageBytes } = yield* find(contentType)
+  return yield* collect(codec.decompress(body), `a body compressed as ${codec.contentType}`, maxMessageBytes)
+})

@@ -1,0 +1,235 @@
+/**
+ * A connection that comes back. It holds one link at a time; when that is lost it connects again with full jitter, and
+ * whoever asks meanwhile waits for the new one. What lived on the old link is gone with it: `recover` runs the same lines
+ * again, which is all that recovery is.
+ *
+ * A failure that no retry can mend (bad credentials, no such vhost) ends the connection: every later call fails with it.
+ */
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { Channel } from "./Channel.ts"
+import type { Exchange } from "./Exchange.ts"
+import { ConnectionLost, fail, HubError } from "./HubError.ts"
+import { type Backoff, reconnect, schedule } from "./internal/backoff.ts"
+import type { Message, Route } from "./Message.ts"
+import type { Queue } from "./Queue.ts"
+import * as Topology from "./Topology.ts"
+import { type Capabilities, Transport, type TransportConnection } from "./Transport.ts"
+
+export type ConnectionStatus = "connecting" | "open" | "blocked" | "closed"
+
+export interface Options {
+  /** Between attempts: a random share of a delay that doubles from `base` to `cap`. Default 50 ms to 1.5 s. */
+  readonly backoff?: Backoff | undefined
+  /** Keep trying when the first attempt finds no broker, as Celery's `broker_connection_retry_on_startup`. Default `false`. */
+  readonly retryOnStartup?: boolean | undefined
+  /** How long a caller waits for a link before it fails with `ConnectionLost`. Default 30 s. */
+  readonly patience?: Duration.Input | undefined
+  /** How many pooled channels at most (Celery's `broker_pool_limit`); a further `use` waits. Default 10. */
+  readonly poolLimit?: number | undefined
+}
+
+export class Connection extends Context.Service<
+  Connection,
+  {
+    readonly capabilities: Capabilities
+    /** The caller's own channel, for consumers and anything with a long life. */
+    readonly channel: Effect.Effect<Channel, HubError, Scope.Scope>
+    /** A pooled channel nobody else has meanwhile, for short work such as declaring and purging. */
+    readonly use: <A, E, R>(work: (channel: Channel) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | HubError, R>
+    /** On a channel all publishers share, so that any number of them can wait for their confirms at once. */
+    readonly publish: (message: Message, route: Route) => Effect.Effect<void, HubError>
+    readonly publishAll: (
+      batch: ReadonlyArray<readonly [message: Message, route: Route]>
+    ) => Effect.Effect<void, HubError>
+    /** Declares what this link has not been told of yet. An entity is remembered by identity: keep it, do not remake it. */
+    readonly declare: (topology: Topology.Topology) => Effect.Effect<void, HubError>
+    /** Runs again, on a fresh link, whenever the failure says the link was lost. */
+    readonly recover: <A, R>(work: Effect.Effect<A, HubError, R>) => Effect.Effect<A, HubError, R>
+    /** The present status and every change. */
+    readonly status: Stream.Stream<ConnectionStatus>
+  }
+>()("@apium/hub/Connection") {
+  static readonly layer: Layer.Layer<Connection, HubError, Transport> = Layer.suspend(() => layerWith({}))
+}
+
+/** `Connection.layer` with options. */
+export const layerWith = (options: Options): Layer.Layer<Connection, HubError, Transport> =>
+  Layer.effect(Connection, make(options))
+
+interface Pooled {
+  readonly channel: Channel
+  readonly scope: Scope.Closeable
+}
+
+/** What lives and dies with one link. */
+interface Link {
+  readonly connection: TransportConnection
+  readonly scope: Scope.Closeable
+  readonly idle: Array<Pooled>
+  readonly declared: WeakSet<Exchange | Queue>
+  publisher: Pooled | undefined
+}
+
+const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Connection["Service"], HubError, Transport | Scope.Scope> {
+  const transport = yield* Transport
+  const scope = yield* Effect.scope
+  const backoff = schedule(options.backoff ?? reconnect)
+  const patience = Duration.fromInputUnsafe(options.patience ?? "30 seconds")
+  const pool = Semaphore.makeUnsafe(options.poolLimit ?? 10)
+  const publisherLock = Semaphore.makeUnsafe(1)
+  const status = yield* SubscriptionRef.make<ConnectionStatus>("connecting")
+  let current = Deferred.makeUnsafe<Link, HubError>()
+  let lastFailure = "not connected yet"
+
+  const connect: Effect.Effect<Link, HubError> = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const linkScope = yield* Scope.fork(scope)
+      const connection = yield* restore(Scope.provide(transport.connect, linkScope)).pipe(
+        Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause)))
+      )
+      return { connection, scope: linkScope, idle: [], declared: new WeakSet<Exchange | Queue>(), publisher: undefined }
+    })
+  ).pipe(Effect.tapError((error) => Effect.sync(() => void (lastFailure = error.message))))
+
+  const connectAgain = Effect.retry(connect, backoff)
+
+  const open = (link: Link) =>
+    Effect.gen(function* () {
+      yield* SubscriptionRef.set(status, "open")
+      yield* link.connection.blocked.pipe(
+        Stream.runForEach((blocked) => SubscriptionRef.set(status, blocked ? "blocked" : "open")),
+        Effect.forkIn(link.scope)
+      )
+      yield* Deferred.succeed(current, link)
+    })
+
+  /** Watches the link for as long as the connection lives, and replaces it when it is lost. */
+  const supervise = (first: Link): Effect.Effect<never> =>
+    Effect.gen(function* () {
+      let link = first
+      for (;;) {
+        const error = yield* Effect.flip(link.connection.closed)
+        lastFailure = error.message
+        current = Deferred.makeUnsafe()
+        yield* SubscriptionRef.set(status, "connecting")
+        yield* Scope.close(link.scope, Exit.fail(error))
+        const next = yield* Effect.exit(error.recoverable ? connectAgain : Effect.fail(error))
+        if (Exit.isFailure(next)) {
+          yield* Deferred.failCause(current, next.cause)
+          yield* SubscriptionRef.set(status, "closed")
+          return yield* Effect.never
+        }
+        link = next.value
+        yield* open(link)
+      }
+    })
+
+  const first = yield* options.retryOnStartup === true ? connectAgain : connect
+  yield* open(first)
+  yield* Effect.forkScoped(supervise(first))
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      Deferred.fail(current, new HubError({ reason: new ConnectionLost({ cause: "closed", text: "closed by us" }) })),
+      SubscriptionRef.set(status, "closed")
+    )
+  )
+
+  const link: Effect.Effect<Link, HubError> = Effect.suspend(() =>
+    Deferred.isDoneUnsafe(current)
+      ? Deferred.await(current)
+      : Effect.timeoutOrElse(Deferred.await(current), {
+          duration: patience,
+          orElse: () =>
+            fail(
+              new ConnectionLost({
+                cause: "unreachable",
+                text: `no link within ${Duration.format(patience)}: ${lastFailure}`
+              })
+            )
+        })
+  )
+
+  const openPooled = (link: Link): Effect.Effect<Pooled, HubError> =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.fork(link.scope)
+      const channel = yield* Scope.provide(link.connection.channel, scope).pipe(
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+      return { channel, scope }
+    })
+
+  /** A channel goes back to the pool only after work that did not fail: a failure may have closed it. */
+  const onPooled = <A, E, R>(link: Link, work: (channel: Channel) => Effect.Effect<A, E, R>) =>
+    Effect.acquireUseRelease(
+      Effect.suspend(() => {
+        const idle = link.idle.pop()
+        return idle === undefined ? openPooled(link) : Effect.succeed(idle)
+      }),
+      ({ channel }) => work(channel),
+      (pooled, exit) =>
+        Exit.isSuccess(exit) ? Effect.sync(() => void link.idle.push(pooled)) : Scope.close(pooled.scope, exit)
+    )
+
+  const use = <A, E, R>(work: (channel: Channel) => Effect.Effect<A, E, R>) =>
+    pool.withPermits(1)(Effect.flatMap(link, (link) => onPooled(link, work)))
+
+  const publisherOf = (link: Link): Effect.Effect<Pooled, HubError> =>
+    link.publisher !== undefined
+      ? Effect.succeed(link.publisher)
+      : publisherLock.withPermits(1)(
+          Effect.suspend(() =>
+            link.publisher !== undefined
+              ? Effect.succeed(link.publisher)
+              : Effect.tap(openPooled(link), (opened) => Effect.sync(() => void (link.publisher = opened)))
+          )
+        )
+
+  const publishing = (work: (channel: Channel) => Effect.Effect<void, HubError>): Effect.Effect<void, HubError> =>
+    Effect.flatMap(link, (link) =>
+      Effect.flatMap(publisherOf(link), (publisher) =>
+        Effect.tapError(work(publisher.channel), (error) => {
+          if (error.reason._tag !== "ChannelClosed" || link.publisher !== publisher) return Effect.void
+          link.publisher = undefined
+          return Scope.close(publisher.scope, Exit.fail(error))
+        })
+      )
+    )
+
+  const declare = (topology: Topology.Topology): Effect.Effect<void, HubError> =>
+    Effect.flatMap(link, (link) => {
+      const fresh = <A extends Exchange | Queue>(entities: ReadonlyArray<A> = []) =>
+        entities.filter((entity) => !link.declared.has(entity))
+      const exchanges = fresh(topology.exchanges)
+      const queues = fresh(topology.queues)
+      if (exchanges.length === 0 && queues.length === 0) return Effect.void
+      return Effect.tap(
+        pool.withPermits(1)(onPooled(link, (channel) => Topology.declare(channel, { exchanges, queues }))),
+        () =>
+          Effect.sync(() => {
+            for (const entity of [...exchanges, ...queues]) link.declared.add(entity)
+          })
+      )
+    })
+
+  return {
+    capabilities: transport.capabilities,
+    channel: Effect.flatMap(link, (link) => link.connection.channel),
+    use,
+    publish: (message, route) => publishing((channel) => channel.publish(message, route)),
+    publishAll: (batch) => publishing((channel) => channel.publishAll(batch)),
+    declare,
+    recover: (work) => Effect.retry(work, backoff),
+    status: SubscriptionRef.changes(status)
+  }
+})

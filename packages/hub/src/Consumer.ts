@@ -1,0 +1,111 @@
+/**
+ * Consumers over a connection that comes back: each attempt opens a channel, declares its queues and consumes them, all in
+ * one scope; when the link is lost the same lines run again (kombu/messaging.py `Consumer`, kombu/mixins.py
+ * `ConsumerMixin`, without anything to revive).
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { ConsumeOptions } from "./Channel.ts"
+import { Connection } from "./Connection.ts"
+import * as DeadLetter from "./DeadLetter.ts"
+import type { Delivery } from "./Delivery.ts"
+import type { HubError } from "./HubError.ts"
+import { reconnect, schedule } from "./internal/backoff.ts"
+import type { Queue } from "./Queue.ts"
+import * as Topology from "./Topology.ts"
+
+/** One attempt: until the link is lost. `prefetch` is per queue. */
+const attempt = (
+  connection: Connection["Service"],
+  queues: ReadonlyArray<Queue>,
+  options: ConsumeOptions
+): Stream.Stream<Delivery, HubError> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const channel = yield* connection.channel
+      const names = yield* Topology.declare(channel, { queues })
+      const streams = names.map((name) => channel.consume(name, options))
+      return streams.length === 1 ? streams[0]! : Stream.mergeAll(streams, { concurrency: "unbounded" })
+    })
+  )
+
+/**
+ * The deliveries of these queues, across any number of links. Each is yours to settle; what is unsettled when the stream
+ * ends, or when its link is lost, goes back to its queue.
+ */
+export const stream = (
+  queues: ReadonlyArray<Queue>,
+  options: ConsumeOptions = {}
+): Stream.Stream<Delivery, HubError, Connection> =>
+  Stream.unwrap(
+    Effect.map(Connection, (connection) => Stream.retry(attempt(connection, queues, options), schedule(reconnect)))
+  )
+
+export interface RunOptions<E, R> extends ConsumeOptions {
+  /** How many deliveries are handled at once; `prefetch` defaults to it. */
+  readonly concurrency: number
+  /** What becomes of a delivery whose handler failed. Default `deadLetter`: to `<queue>.dead` with its reason. */
+  readonly onFailure?: "deadLetter" | "drop" | "requeue" | undefined
+  /** A message given back this often is dead-lettered, where the broker counts. Default 20. */
+  readonly maxDeliveries?: number | undefined
+  readonly handle: (delivery: Delivery) => Effect.Effect<void, E, R>
+}
+
+/**
+ * Handles deliveries for ever. Success acknowledges; a typed failure does what `onFailure` says; a defect or an interruption
+ * gives the message back and counts as a delivery.
+ */
+export const run = <E, R>(
+  queues: ReadonlyArray<Queue>,
+  options: RunOptions<E, R>
+): Effect.Effect<never, HubError, Connection | R> =>
+  Effect.gen(function* () {
+    const connection = yield* Connection
+    const consume = { ...options, prefetch: options.prefetch ?? options.concurrency }
+    return yield* attempt(connection, queues, consume).pipe(
+      Stream.mapEffect((delivery) => handle(connection, delivery, options), {
+        concurrency: options.concurrency,
+        unordered: true
+      }),
+      Stream.runDrain,
+      Effect.andThen(Effect.never),
+      connection.recover
+    )
+  })
+
+const handle = <E, R>(
+  connection: Connection["Service"],
+  delivery: Delivery,
+  options: RunOptions<E, R>
+): Effect.Effect<void, HubError, R> => {
+  const limit = options.maxDeliveries ?? 20
+  if (Option.isSome(delivery.deliveryCount) && delivery.deliveryCount.value >= limit) {
+    return DeadLetter.send(connection, delivery, "deliveries", `given back ${delivery.deliveryCount.value} times`)
+  }
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.exit(restore(options.handle(delivery))), (exit) =>
+      settle(connection, delivery, options, exit)
+    )
+  )
+}
+
+const settle = <E, R>(
+  connection: Connection["Service"],
+  delivery: Delivery,
+  { onFailure = "deadLetter" }: RunOptions<E, R>,
+  exit: Exit.Exit<void, E>
+): Effect.Effect<void, HubError> => {
+  if (Exit.isSuccess(exit)) return delivery.ack
+  if (!Cause.hasFails(exit.cause)) return delivery.reject({ requeue: true })
+  switch (onFailure) {
+    case "drop":
+      return delivery.reject({ requeue: false })
+    case "requeue":
+      return delivery.reject({ requeue: true })
+    case "deadLetter":
+      return DeadLetter.send(connection, delivery, "failed", String(Cause.squash(exit.cause)))
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * What can go wrong between us and a broker: one error, `HubError`, with one tagged `reason` per thing the caller can do
+ * something about. `Effect.catchReason("HubError", "ChannelClosed", ...)` picks one out.
+ *
+ * No reason carries a secret: a URL in a text has been masked before it gets here.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** The link is gone; everything scoped to it has to be acquired again. */
+export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
+  cause: Schema.Literals(["closed", "heartbeat", "writeTimeout", "unreachable"]),
+  text: Schema.String
+}) {
+  override get message() {
+    return `Connection lost (${this.cause}): ${this.text}`
+  }
+}
+
+/** The broker closed the channel: the request was wrong, the connection still stands. */
+export class ChannelClosed extends Schema.TaggedError<ChannelClosed>()("ChannelClosed", {
+  replyCode: Schema.Int,
+  replyText: Schema.String,
+  classId: Schema.Int,
+  methodId: Schema.Int
+}) {
+  override get message() {
+    return `Channel closed by the broker: ${this.replyCode} ${this.replyText}`
+  }
+}
+
+/** Bad credentials, or no right to do this. */
+export class AccessRefused extends Schema.TaggedError<AccessRefused>()("AccessRefused", { replyText: Schema.String }) {
+  override get message() {
+    return `Access refused: ${this.replyText}`
+  }
+}
+
+export class VhostNotFound extends Schema.TaggedError<VhostNotFound>()("VhostNotFound", { vhost: Schema.String }) {
+  override get message() {
+    return `No such virtual host: ${this.vhost}`
+  }
+}
+
+/** The peer speaks something else; `offered` is what it sent instead. */
+export class ProtocolMismatch extends Schema.TaggedError<ProtocolMismatch>()("ProtocolMismatch", {
+  offered: Schema.String
+}) {
+  override get message() {
+    return `The peer does not speak our protocol; it offered ${this.offered}`
+  }
+}
+
+export class TlsFailed extends Schema.TaggedError<TlsFailed>()("TlsFailed", { kind: Schema.String }) {
+  override get message() {
+    return `TLS failed: ${this.kind}`
+  }
+}
+
+export class NoCommonMechanism extends Schema.TaggedError<NoCommonMechanism>()("NoCommonMechanism", {
+  offered: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `No authentication mechanism in common; the broker offers ${this.offered.join(", ")}`
+  }
+}
+
+/** A mandatory message that no queue took (312 NO_ROUTE). */
+export class Returned extends Schema.TaggedError<Returned>()("Returned", {
+  replyCode: Schema.Int,
+  exchange: Schema.String,
+  routingKey: Schema.String
+}) {
+  override get message() {
+    return `No queue took the message: exchange ${JSON.stringify(this.exchange)}, routing key ${JSON.stringify(this.routingKey)} (${this.replyCode})`
+  }
+}
+
+/** The broker refused to take responsibility for the message. */
+export class Nacked extends Schema.TaggedError<Nacked>()("Nacked", {
+  exchange: Schema.String,
+  routingKey: Schema.String
+}) {
+  override get message() {
+    return `The broker refused the message: exchange ${JSON.stringify(this.exchange)}, routing key ${JSON.stringify(this.routingKey)}`
+  }
+}
+
+/** The broker ended the consumer, usually because its queue was deleted. */
+export class ConsumerCancelled extends Schema.TaggedError<ConsumerCancelled>()("ConsumerCancelled", {
+  queue: Schema.String
+}) {
+  override get message() {
+    return `The broker cancelled the consumer of ${JSON.stringify(this.queue)}; was the queue deleted?`
+  }
+}
+
+/** Content of a type that is not on the accept-list, or whose serializer is not registered; `text` says what to do. */
+export class ContentDisallowed extends Schema.TaggedError<ContentDisallowed>()("ContentDisallowed", {
+  contentType: Schema.String,
+  text: Schema.String
+}) {
+  override get message() {
+    return this.text
+  }
+}
+
+/** Bytes that are not what they claim to be. */
+export class DecodeFailed extends Schema.TaggedError<DecodeFailed>()("DecodeFailed", {
+  what: Schema.String,
+  text: Schema.String
+}) {
+  override get message() {
+    return `Cannot decode ${this.what}: ${this.text}`
+  }
+}
+
+/** `size` and `limit` in bytes. */
+export class FrameTooLarge extends Schema.TaggedError<FrameTooLarge>()("FrameTooLarge", {
+  size: Schema.Int,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `${this.size} bytes exceed the limit of ${this.limit}`
+  }
+}
+
+export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", { text: Schema.String }) {
+  override get message() {
+    return `The broker is out of memory: ${this.text}`
+  }
+}
+
+export const Reason = Schema.Union([
+  ConnectionLost,
+  ChannelClosed,
+  AccessRefused,
+  VhostNotFound,
+  ProtocolMismatch,
+  TlsFailed,
+  NoCommonMechanism,
+  Returned,
+  Nacked,
+  ConsumerCancelled,
+  ContentDisallowed,
+  DecodeFailed,
+  FrameTooLarge,
+  OutOfMemory
+])
+
+export type Reason = typeof Reason.Type
+
+export class HubError extends Schema.TaggedError<HubError>()("HubError", { reason: Reason }) {
+  /** Whether running the same lines again on a fresh link can help. */
+  get recoverable(): boolean {
+    return this.reason._tag === "ConnectionLost" || this.reason._tag === "ConsumerCancelled"
+  }
+
+  override get message() {
+    return this.reason.message
+  }
+}
+
+/** A failed effect with this reason. */
+export const fail = (reason: Reason): Effect.Effect<never, HubError> => Effect.fail(new HubError({ reason }))

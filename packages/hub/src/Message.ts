@@ -1,0 +1,47 @@
+/**
+ * A message: bytes, the fourteen basic properties of AMQP 0-9-1 (section 4.2.6 of the specification), and headers. A
+ * value: whoever holds one must not write to its body.
+ */
+import type { Arguments } from "./Exchange.ts"
+
+export interface Properties {
+  readonly contentType?: string | undefined
+  readonly contentEncoding?: string | undefined
+  readonly deliveryMode?: "transient" | "persistent" | undefined
+  readonly priority?: number | undefined
+  readonly correlationId?: string | undefined
+  readonly replyTo?: string | undefined
+  /** Milliseconds, as text: that is what the wire carries. */
+  readonly expiration?: string | undefined
+  readonly messageId?: string | undefined
+  readonly timestamp?: Date | undefined
+  readonly type?: string | undefined
+  readonly userId?: string | undefined
+  readonly appId?: string | undefined
+  readonly clusterId?: string | undefined
+}
+
+export interface Message {
+  readonly body: Uint8Array
+  readonly properties: Properties
+  readonly headers: Arguments
+}
+
+/** Where a message is published to, or was. */
+export interface Route {
+  readonly exchange: string
+  readonly routingKey: string
+  /** Fail with `Returned` when no queue takes the message (where `capabilities.mandatory` says it can be known). */
+  readonly mandatory?: boolean | undefined
+  /**
+   * Not to be delivered before this time, in milliseconds since the epoch. `capabilities.delay` says who keeps the
+   * message until then; where that is the worker, the transport delivers at once.
+   */
+  readonly notBefore?: number | undefined
+}
+
+export const make = (body: Uint8Array, properties: Properties = {}, headers: Arguments = {}): Message => ({
+  body,
+  properties,
+  headers
+})

@@ -1,0 +1,92 @@
+/**
+ * A producer sends values of one type: the schema writes them, the serializer turns them into bytes, the connection
+ * publishes them (kombu/messaging.py `Producer`). It declares what it was told to declare once per link, and a publish
+ * that the loss of the link interrupted is tried again on the next one: at least once, never silently not.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Connection } from "./Connection.ts"
+import { type Arguments, defaultExchange, type Exchange } from "./Exchange.ts"
+import type { HubError } from "./HubError.ts"
+import type { Message, Properties, Route } from "./Message.ts"
+import type { Queue } from "./Queue.ts"
+import * as Serializer from "./Serializer.ts"
+
+/** Per publish; what is left out is the producer's. */
+export type PublishOptions = Partial<Route & Properties & { readonly headers: Arguments }>
+
+export interface Options {
+  /** Default: the nameless exchange, whose routing key is a queue's name. */
+  readonly exchange?: Exchange | undefined
+  readonly routingKey?: string | undefined
+  /** Default `json`. */
+  readonly serializer?: string | undefined
+  readonly compression?: string | undefined
+  /** Queues, with their bindings, to declare before the first publish on each link. */
+  readonly declare?: ReadonlyArray<Queue> | undefined
+  /** Messages without a queue fail with `Returned`. Default `false`, as in AMQP. */
+  readonly mandatory?: boolean | undefined
+}
+
+export interface Producer<in A> {
+  readonly publish: (value: A, options?: PublishOptions) => Effect.Effect<void, HubError | Schema.SchemaError>
+  /** One pipelined batch, one wait for all. */
+  readonly publishAll: (
+    values: ReadonlyArray<A>,
+    options?: PublishOptions
+  ) => Effect.Effect<void, HubError | Schema.SchemaError>
+}
+
+export const make = <A, I>(
+  schema: Schema.Codec<A, I>,
+  options: Options = {}
+): Effect.Effect<Producer<A>, never, Connection> =>
+  Effect.map(Connection, (connection) => {
+    const encode = Schema.encodeEffect(schema)
+    const topology = {
+      exchanges: options.exchange === undefined || options.exchange.name === "" ? [] : [options.exchange],
+      queues: options.declare ?? []
+    }
+
+    const message = (value: A, publish: PublishOptions): Effect.Effect<Message, HubError | Schema.SchemaError> => {
+      const {
+        exchange: _,
+        routingKey: _key,
+        mandatory: _mandatory,
+        notBefore: _notBefore,
+        headers,
+        ...properties
+      } = publish
+      return Effect.flatMap(encode(value), (encoded) =>
+        Serializer.encode(encoded, {
+          serializer: options.serializer,
+          compression: options.compression,
+          properties: { deliveryMode: "persistent", ...properties },
+          headers
+        })
+      )
+    }
+
+    const route = (publish: PublishOptions): Route => ({
+      exchange: publish.exchange ?? (options.exchange ?? defaultExchange).name,
+      routingKey: publish.routingKey ?? options.routingKey ?? "",
+      mandatory: publish.mandatory ?? options.mandatory,
+      notBefore: publish.notBefore
+    })
+
+    const send = (work: Effect.Effect<void, HubError>) =>
+      connection.recover(Effect.andThen(connection.declare(topology), work))
+
+    return {
+      publish: (value, publish = {}) =>
+        Effect.flatMap(message(value, publish), (message) => send(connection.publish(message, route(publish)))),
+      publishAll: (values, publish = {}) =>
+        Effect.flatMap(
+          Effect.forEach(values, (value) => message(value, publish)),
+          (messages) => {
+            const to = route(publish)
+            return send(connection.publishAll(messages.map((message) => [message, to] as const)))
+          }
+        )
+    }
+  })

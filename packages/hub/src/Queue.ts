@@ -1,0 +1,70 @@
+/**
+ * A queue as a value (kombu/entity.py `Queue`): a record and combinators that return another record.
+ *
+ * ```ts
+ * const audit = pipe(Queue.make("audit"), Queue.bindTo(Exchange.topic("events"), "user.#"), Queue.ttl("1 hour"))
+ * ```
+ */
+import * as Duration from "effect/Duration"
+import type * as Exchange from "./Exchange.ts"
+
+/** What ties a queue, or another exchange, to an exchange. */
+export interface Binding {
+  readonly exchange: Exchange.Exchange
+  readonly routingKey: string
+  readonly arguments: Exchange.Arguments
+}
+
+export interface Queue {
+  /** Empty: the broker chooses one, and `queueDeclare` says which. */
+  readonly name: string
+  readonly durable: boolean
+  readonly exclusive: boolean
+  readonly autoDelete: boolean
+  readonly arguments: Exchange.Arguments
+  readonly bindings: ReadonlyArray<Binding>
+}
+
+/** A durable, shared queue that outlives its consumers, unless the options say otherwise. */
+export const make = (name: string, options: Partial<Omit<Queue, "name">> = {}): Queue => ({
+  name,
+  durable: options.durable ?? true,
+  exclusive: options.exclusive ?? false,
+  autoDelete: options.autoDelete ?? false,
+  arguments: options.arguments ?? {},
+  bindings: options.bindings ?? []
+})
+
+/** Seen by one connection alone and gone with it: what a reply or an event queue is. */
+export const temporary = (name = ""): Queue => make(name, { durable: false, exclusive: true, autoDelete: true })
+
+/** Sets broker arguments (`x-...`) that have no combinator of their own. */
+export const withArguments =
+  (args: Exchange.Arguments) =>
+  (self: Queue): Queue => ({ ...self, arguments: { ...self.arguments, ...args } })
+
+/** Binds to an exchange; the routing key defaults to the empty one, which fits fanout and headers exchanges. */
+export const bindTo =
+  (exchange: Exchange.Exchange, routingKey = "", args: Exchange.Arguments = {}) =>
+  (self: Queue): Queue => ({ ...self, bindings: [...self.bindings, { exchange, routingKey, arguments: args }] })
+
+/** A replicated queue (`x-queue-type: quorum`): survives the loss of a broker node, and counts deliveries. */
+export const quorum: (self: Queue) => Queue = withArguments({ "x-queue-type": "quorum" })
+
+/** How long a message may wait before it is dropped or dead-lettered (`x-message-ttl`, whole milliseconds). */
+export const ttl = (age: Duration.Input): ((self: Queue) => Queue) =>
+  withArguments({ "x-message-ttl": Math.ceil(Duration.toMillis(age)) })
+
+/** How long the queue itself lives without a consumer (`x-expires`, whole milliseconds). */
+export const expires = (idle: Duration.Input): ((self: Queue) => Queue) =>
+  withArguments({ "x-expires": Math.ceil(Duration.toMillis(idle)) })
+
+/** Where rejected and expired messages go; without a routing key they keep their own. */
+export const deadLetter = (exchange: string, routingKey?: string): ((self: Queue) => Queue) =>
+  withArguments({
+    "x-dead-letter-exchange": exchange,
+    ...(routingKey === undefined ? {} : { "x-dead-letter-routing-key": routingKey })
+  })
+
+/** Makes it a priority queue with levels 0..max (`x-max-priority`); on AMQP the highest is delivered first. */
+export const priority = (max: number): ((self: Queue) => Queue) => withArguments({ "x-max-priority": max })

@@ -1,0 +1,246 @@
+/**
+ * A `VirtualStore` in the memory of this process: one list per queue and priority, a map of what is unacked, and one heap
+ * for messages that are not due yet.
+ *
+ * Time to live is honoured when a message would be taken, so an expired message keeps its place until somebody takes.
+ * A queue without `x-max-priority` ignores priorities, as RabbitMQ's do; with it the highest is taken first.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as MutableList from "effect/MutableList"
+import type * as Scope from "effect/Scope"
+import { make as makeTimers } from "../internal/timers.ts"
+import type { Message } from "../Message.ts"
+import type { Queue } from "../Queue.ts"
+import type { Put, StoredMessage, VirtualBinding, VirtualStore } from "../virtual/VirtualStore.ts"
+
+interface Entry extends StoredMessage {
+  tag: string
+  redelivered: boolean
+  deliveryCount: number
+  expired: boolean
+  readonly level: number
+  readonly expiresAt: number
+}
+
+interface Waiter {
+  readonly queues: ReadonlyArray<string>
+  readonly resume: (effect: Effect.Effect<void>) => void
+}
+
+interface MemoryQueue {
+  /** One list per priority; index 0 is the lowest. */
+  readonly levels: Array<MutableList.MutableList<Entry>>
+  readonly ttl: number
+  size: number
+  readonly waiters: Set<Waiter>
+}
+
+const positiveInteger = (value: unknown): number | undefined =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+
+export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const timers = yield* makeTimers
+  const queues = new Map<string, MemoryQueue>()
+  const unacked = new Map<string, Entry>()
+  const bindings = new Map<string, Array<VirtualBinding>>()
+  let tags = 0
+
+  const levelsOf = (queue: Queue): number => Math.min(positiveInteger(queue.arguments["x-max-priority"]) ?? 0, 255) + 1
+
+  const declare = (queue: Queue) =>
+    Effect.sync(() => {
+      if (queues.has(queue.name)) return
+      queues.set(queue.name, {
+        levels: Array.from({ length: levelsOf(queue) }, () => MutableList.make<Entry>()),
+        ttl: positiveInteger(queue.arguments["x-message-ttl"]) ?? Number.POSITIVE_INFINITY,
+        size: 0,
+        waiters: new Set()
+      })
+    })
+
+  const wakeOne = (queue: MemoryQueue): void => {
+    for (const waiter of queue.waiters) {
+      leave(waiter)
+      waiter.resume(Effect.void)
+      return
+    }
+  }
+
+  const leave = (waiter: Waiter): void => {
+    for (const name of waiter.queues) queues.get(name)?.waiters.delete(waiter)
+  }
+
+  const expiry = (queue: MemoryQueue, message: Message): number => {
+    const own = message.properties.expiration === undefined ? Number.NaN : Number(message.properties.expiration)
+    const ttl = own >= 0 ? Math.min(own, queue.ttl) : queue.ttl
+    return ttl === Number.POSITIVE_INFINITY ? ttl : clock.currentTimeMillisUnsafe() + ttl
+  }
+
+  const append = (name: string, queue: MemoryQueue, put: Put): void => {
+    const level = Math.min(Math.max(put.message.properties.priority ?? 0, 0), queue.levels.length - 1)
+    MutableList.append(queue.levels[level]!, {
+      tag: "",
+      queue: name,
+      message: put.message,
+      exchange: put.exchange,
+      routingKey: put.routingKey,
+      redelivered: false,
+      deliveryCount: 0,
+      expired: false,
+      level,
+      expiresAt: expiry(queue, put.message)
+    })
+    queue.size++
+    wakeOne(queue)
+  }
+
+  const put = (name: string, put: Put) =>
+    Effect.sync(() => {
+      const queue = queues.get(name)
+      if (queue === undefined) return false
+      if (put.notBefore === undefined || put.notBefore <= clock.currentTimeMillisUnsafe()) {
+        append(name, queue, put)
+      } else {
+        // A queue deleted and declared again meanwhile is another queue.
+        timers.schedule(put.notBefore, () => {
+          if (queues.get(name) === queue) append(name, queue, put)
+        })
+      }
+      return true
+    })
+
+  const takeFrom = (queue: MemoryQueue, max: number, into: Array<Entry>): void => {
+    for (let level = queue.levels.length - 1; level >= 0 && into.length < max; level--) {
+      const list = queue.levels[level]!
+      while (into.length < max) {
+        const entry = MutableList.take(list)
+        if (entry === MutableList.Empty) break
+        queue.size--
+        entry.tag = String(++tags)
+        entry.expired =
+          entry.expiresAt !== Number.POSITIVE_INFINITY && entry.expiresAt <= clock.currentTimeMillisUnsafe()
+        unacked.set(entry.tag, entry)
+        into.push(entry)
+      }
+    }
+  }
+
+  const take = (names: ReadonlyArray<string>, max: number) =>
+    Effect.sync(() => {
+      const taken: Array<Entry> = []
+      for (const name of names) {
+        const queue = queues.get(name)
+        if (queue === undefined) continue
+        takeFrom(queue, max, taken)
+        if (queue.size > 0) wakeOne(queue)
+        if (taken.length >= max) break
+      }
+      return taken
+    })
+
+  const ready = (names: ReadonlyArray<string>) =>
+    Effect.callback<void>((resume) => {
+      const waiter: Waiter = { queues: names, resume }
+      for (const name of names) {
+        const queue = queues.get(name)
+        if (queue === undefined) continue
+        if (queue.size > 0) {
+          leave(waiter)
+          resume(Effect.void)
+          return
+        }
+        queue.waiters.add(waiter)
+      }
+      return Effect.sync(() => leave(waiter))
+    })
+
+  const wake = (names: ReadonlyArray<string>) =>
+    Effect.sync(() => {
+      for (const name of names) {
+        const queue = queues.get(name)
+        if (queue !== undefined && queue.size > 0) wakeOne(queue)
+      }
+    })
+
+  const settle = (tags: ReadonlyArray<string>) =>
+    Effect.sync(() => {
+      for (const tag of tags) unacked.delete(tag)
+    })
+
+  const restore = (tags: ReadonlyArray<string>, options: { readonly side: "near" | "far" }) =>
+    Effect.sync(() => {
+      const near = options.side === "near"
+      // The nearest is put in last, so that the order given is the order they come out in.
+      for (let index = 0; index < tags.length; index++) {
+        const tag = tags[near ? tags.length - 1 - index : index]!
+        const entry = unacked.get(tag)
+        if (entry === undefined) continue
+        unacked.delete(tag)
+        const queue = queues.get(entry.queue)
+        if (queue === undefined) continue
+        entry.redelivered = true
+        entry.deliveryCount++
+        const list = queue.levels[Math.min(entry.level, queue.levels.length - 1)]!
+        if (near) MutableList.prepend(list, entry)
+        else MutableList.append(list, entry)
+        queue.size++
+        wakeOne(queue)
+      }
+    })
+
+  const clear = (queue: MemoryQueue): number => {
+    const size = queue.size
+    for (const list of queue.levels) MutableList.clear(list)
+    queue.size = 0
+    return size
+  }
+
+  return {
+    declare,
+    remove: (name) =>
+      Effect.sync(() => {
+        const queue = queues.get(name)
+        if (queue === undefined) return 0
+        queues.delete(name)
+        for (const [exchange, bound] of bindings) {
+          bindings.set(
+            exchange,
+            bound.filter((binding) => binding.queue !== name)
+          )
+        }
+        for (const waiter of queue.waiters) waiter.resume(Effect.void)
+        return clear(queue)
+      }),
+    put,
+    ready,
+    wake,
+    take,
+    settle,
+    restore,
+    renew: () => Effect.void,
+    size: (name) => Effect.sync(() => queues.get(name)?.size ?? 0),
+    purge: (name) =>
+      Effect.sync(() => {
+        const queue = queues.get(name)
+        return queue === undefined ? 0 : clear(queue)
+      }),
+    bindings: {
+      add: (exchange, binding) =>
+        Effect.sync(() => {
+          const bound = bindings.get(exchange.name) ?? []
+          bindings.set(exchange.name, [...bound, binding])
+        }),
+      remove: (exchange, binding) =>
+        Effect.sync(() => {
+          const bound = bindings.get(exchange) ?? []
+          bindings.set(
+            exchange,
+            bound.filter((other) => other !== binding)
+          )
+        }),
+      list: (exchange) => Effect.sync(() => bindings.get(exchange) ?? [])
+    }
+  }
+})

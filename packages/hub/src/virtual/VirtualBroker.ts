@@ -1,0 +1,383 @@
+/**
+ * What a broker knows and a store does not: which exchanges and queues were declared and how, who may use them, and where
+ * a message goes. One per transport, shared by its connections; a request RabbitMQ would refuse is refused here with
+ * the same reply code (AMQP 0-9-1 section 1.3).
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import type { QueueInfo } from "../Channel.ts"
+import type { Arguments, Exchange } from "../Exchange.ts"
+import { ChannelClosed, fail, type HubError, Returned } from "../HubError.ts"
+import type { Message, Route } from "../Message.ts"
+import type { Binding, Queue } from "../Queue.ts"
+import * as Routing from "./Routing.ts"
+import type { StoredMessage, VirtualBinding, VirtualStore } from "./VirtualStore.ts"
+
+/** A consumer as the broker sees it. */
+export interface Subscriber {
+  readonly tag: string
+  readonly exclusive: boolean
+  /** The queue is gone. */
+  readonly cancel: Effect.Effect<void>
+}
+
+interface DeclaredQueue {
+  readonly queue: Queue
+  /** The connection an exclusive queue belongs to. */
+  readonly owner: object
+  readonly subscribers: Set<Subscriber>
+}
+
+interface ExchangeBinding {
+  readonly destination: string
+  readonly routingKey: string
+  readonly arguments: Arguments
+}
+
+/** Class and method ids of the requests that can be refused (AMQP 0-9-1 section 1.2). */
+export const Method = {
+  exchangeDeclare: [40, 10],
+  exchangeDelete: [40, 20],
+  exchangeBind: [40, 30],
+  exchangeUnbind: [40, 40],
+  queueDeclare: [50, 10],
+  queueBind: [50, 20],
+  queuePurge: [50, 30],
+  queueDelete: [50, 40],
+  queueUnbind: [50, 50],
+  basicConsume: [60, 20],
+  basicPublish: [60, 40],
+  basicGet: [60, 70]
+} as const
+
+type MethodId = (typeof Method)[keyof typeof Method]
+
+/** RabbitMQ's way to say no: the channel closes with this code and text. */
+export const refuse = (replyCode: number, replyText: string, [classId, methodId]: MethodId) =>
+  fail(new ChannelClosed({ replyCode, replyText, classId, methodId }))
+
+const notFound = (kind: "exchange" | "queue", name: string, method: MethodId) =>
+  refuse(404, `NOT_FOUND - no ${kind} '${name}'`, method)
+
+const sameArguments = (a: Arguments, b: Arguments): boolean => Equal.equals({ ...a }, { ...b })
+
+const sameQueue = (a: Queue, b: Queue): boolean =>
+  a.durable === b.durable &&
+  a.exclusive === b.exclusive &&
+  a.autoDelete === b.autoDelete &&
+  sameArguments(a.arguments, b.arguments)
+
+const sameExchange = (a: Exchange, b: Exchange): boolean =>
+  a.type === b.type &&
+  a.durable === b.durable &&
+  a.autoDelete === b.autoDelete &&
+  a.internal === b.internal &&
+  sameArguments(a.arguments, b.arguments)
+
+export type VirtualBroker = ReturnType<typeof make>
+
+export const make = (store: VirtualStore) => {
+  const exchanges = new Map<string, Exchange>()
+  const exchangeBindings = new Map<string, ReadonlyArray<ExchangeBinding>>()
+  const queues = new Map<string, DeclaredQueue>()
+  let names = 0
+
+  /** The queue, if it is there and this connection may use it. */
+  const find = (name: string, owner: object, method: MethodId): Effect.Effect<DeclaredQueue, HubError> => {
+    const found = queues.get(name)
+    if (found === undefined) return notFound("queue", name, method)
+    return found.queue.exclusive && found.owner !== owner
+      ? refuse(405, `RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '${name}'`, method)
+      : Effect.succeed(found)
+  }
+
+  const info = (declared: DeclaredQueue): Effect.Effect<QueueInfo, HubError> =>
+    Effect.map(store.size(declared.queue.name), (messageCount) => ({
+      name: declared.queue.name,
+      messageCount,
+      consumerCount: declared.subscribers.size
+    }))
+
+  const exchangeDeclare = (exchange: Exchange, passive: boolean): Effect.Effect<void, HubError> =>
+    Effect.suspend(() => {
+      const existing = exchanges.get(exchange.name)
+      if (passive) {
+        return existing === undefined ? notFound("exchange", exchange.name, Method.exchangeDeclare) : Effect.void
+      }
+      if (exchange.name === "" || exchange.name.startsWith("amq.")) {
+        return refuse(403, `ACCESS_REFUSED - exchange name '${exchange.name}' is reserved`, Method.exchangeDeclare)
+      }
+      if (existing === undefined) {
+        exchanges.set(exchange.name, exchange)
+        return Effect.void
+      }
+      return sameExchange(existing, exchange)
+        ? Effect.void
+        : refuse(
+            406,
+            `PRECONDITION_FAILED - exchange '${exchange.name}' is declared with other properties`,
+            Method.exchangeDeclare
+          )
+    })
+
+  const isBound = (name: string) =>
+    Effect.map(store.bindings.list(name), (bound) => bound.length > 0 || (exchangeBindings.get(name)?.length ?? 0) > 0)
+
+  const exchangeDelete = (name: string, ifUnused: boolean): Effect.Effect<void, HubError> =>
+    Effect.gen(function* () {
+      if (ifUnused && (yield* isBound(name))) {
+        return yield* refuse(406, `PRECONDITION_FAILED - exchange '${name}' in use`, Method.exchangeDelete)
+      }
+      for (const binding of yield* store.bindings.list(name)) yield* store.bindings.remove(name, binding)
+      exchangeBindings.delete(name)
+      for (const [source, bound] of exchangeBindings) {
+        exchangeBindings.set(
+          source,
+          bound.filter((binding) => binding.destination !== name)
+        )
+      }
+      exchanges.delete(name)
+    })
+
+  const matching = (binding: Binding) => (other: { readonly routingKey: string; readonly arguments: Arguments }) =>
+    other.routingKey === binding.routingKey && sameArguments(other.arguments, binding.arguments)
+
+  const exchangeBind = (destination: string, binding: Binding): Effect.Effect<void, HubError> =>
+    Effect.suspend(() => {
+      for (const name of [destination, binding.exchange.name]) {
+        if (!exchanges.has(name)) return notFound("exchange", name, Method.exchangeBind)
+      }
+      const bound = exchangeBindings.get(binding.exchange.name) ?? []
+      const same = matching(binding)
+      if (!bound.some((other) => other.destination === destination && same(other))) {
+        exchangeBindings.set(binding.exchange.name, [
+          ...bound,
+          { destination, routingKey: binding.routingKey, arguments: binding.arguments }
+        ])
+      }
+      return Effect.void
+    })
+
+  const exchangeUnbind = (destination: string, binding: Binding): Effect.Effect<void, HubError> =>
+    Effect.sync(() => {
+      const same = matching(binding)
+      const bound = exchangeBindings.get(binding.exchange.name) ?? []
+      exchangeBindings.set(
+        binding.exchange.name,
+        bound.filter((other) => other.destination !== destination || !same(other))
+      )
+    })
+
+  const queueDeclare = (queue: Queue, passive: boolean, owner: object): Effect.Effect<QueueInfo, HubError> =>
+    Effect.suspend(() => {
+      if (passive || queues.has(queue.name)) {
+        return Effect.flatMap(find(queue.name, owner, Method.queueDeclare), (existing) =>
+          passive || sameQueue(existing.queue, queue)
+            ? info(existing)
+            : refuse(
+                406,
+                `PRECONDITION_FAILED - queue '${queue.name}' is declared with other properties`,
+                Method.queueDeclare
+              )
+        )
+      }
+      const named = queue.name === "" ? { ...queue, name: `amq.gen-${++names}` } : queue
+      const declared: DeclaredQueue = { queue: named, owner, subscribers: new Set() }
+      queues.set(named.name, declared)
+      return Effect.andThen(store.declare(named), info(declared))
+    })
+
+  const queueBind = (name: string, binding: Binding, owner: object): Effect.Effect<void, HubError> =>
+    Effect.gen(function* () {
+      yield* find(name, owner, Method.queueBind)
+      const exchange = exchanges.get(binding.exchange.name)
+      if (exchange === undefined) return yield* notFound("exchange", binding.exchange.name, Method.queueBind)
+      const same = matching(binding)
+      const bound = yield* store.bindings.list(exchange.name)
+      if (bound.some((other) => other.queue === name && same(other))) return
+      yield* store.bindings.add(exchange, {
+        queue: name,
+        routingKey: binding.routingKey,
+        arguments: binding.arguments
+      })
+    })
+
+  const queueUnbind = (name: string, binding: Binding, owner: object): Effect.Effect<void, HubError> =>
+    Effect.gen(function* () {
+      yield* find(name, owner, Method.queueUnbind)
+      const same = matching(binding)
+      const bound = yield* store.bindings.list(binding.exchange.name)
+      const existing = bound.find((other) => other.queue === name && same(other))
+      if (existing !== undefined) yield* store.bindings.remove(binding.exchange.name, existing)
+    })
+
+  const queuePurge = (name: string, owner: object): Effect.Effect<number, HubError> =>
+    Effect.andThen(find(name, owner, Method.queuePurge), store.purge(name))
+
+  const queueDelete = (
+    name: string,
+    options: { readonly ifUnused?: boolean | undefined; readonly ifEmpty?: boolean | undefined },
+    owner: object
+  ): Effect.Effect<number, HubError> =>
+    Effect.gen(function* () {
+      // Deleting what is not there is no error (RabbitMQ since 3.2).
+      if (!queues.has(name)) return 0
+      const declared = yield* find(name, owner, Method.queueDelete)
+      if (options.ifUnused === true && declared.subscribers.size > 0) {
+        return yield* refuse(406, `PRECONDITION_FAILED - queue '${name}' in use`, Method.queueDelete)
+      }
+      if (options.ifEmpty === true && (yield* store.size(name)) > 0) {
+        return yield* refuse(406, `PRECONDITION_FAILED - queue '${name}' is not empty`, Method.queueDelete)
+      }
+      queues.delete(name)
+      for (const subscriber of declared.subscribers) yield* subscriber.cancel
+      return yield* store.remove(name)
+    })
+
+  const subscribe = (name: string, subscriber: Subscriber, owner: object): Effect.Effect<void, HubError> =>
+    Effect.flatMap(find(name, owner, Method.basicConsume), ({ subscribers }) => {
+      const all = [...subscribers]
+      if (all.some((other) => other.exclusive) || (subscriber.exclusive && all.length > 0)) {
+        return refuse(403, `ACCESS_REFUSED - queue '${name}' in exclusive use`, Method.basicConsume)
+      }
+      subscribers.add(subscriber)
+      return Effect.void
+    })
+
+  /** The last consumer of an auto-delete queue takes it along. */
+  const unsubscribe = (name: string, subscriber: Subscriber): Effect.Effect<void, HubError> =>
+    Effect.suspend(() => {
+      const declared = queues.get(name)
+      if (declared === undefined || !declared.subscribers.delete(subscriber)) return Effect.void
+      return declared.queue.autoDelete && declared.subscribers.size === 0
+        ? queueDelete(name, {}, declared.owner)
+        : Effect.void
+    })
+
+  /** Exclusive queues go with their connection. */
+  const release = (owner: object): Effect.Effect<void, HubError> =>
+    Effect.forEach(
+      [...queues.values()].filter((declared) => declared.queue.exclusive && declared.owner === owner),
+      ({ queue }) => queueDelete(queue.name, {}, owner),
+      { discard: true }
+    )
+
+  /** The queues a message goes to, each once, following exchange-to-exchange bindings. */
+  const route = Effect.fnUntraced(function* (
+    exchange: string,
+    routingKey: string,
+    message: Message
+  ): Effect.fn.Return<ReadonlySet<string>, HubError> {
+    const targets = new Set<string>()
+    const seen = new Set<string>()
+    const pending = [exchange]
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (seen.has(name)) continue
+      seen.add(name)
+      const bound: ReadonlyArray<VirtualBinding> = yield* store.bindings.list(name)
+      const type = exchanges.get(name)?.type
+      // Bound by a peer that shares the store, never declared here: kombu takes such an exchange for a direct one.
+      if (type === undefined && bound.length === 0) return yield* notFound("exchange", name, Method.basicPublish)
+      for (const binding of bound) {
+        if (Routing.matches(type ?? "direct", binding, routingKey, message.headers)) targets.add(binding.queue)
+      }
+      for (const binding of exchangeBindings.get(name) ?? []) {
+        if (Routing.matches(type ?? "direct", binding, routingKey, message.headers)) pending.push(binding.destination)
+      }
+    }
+    return targets
+  })
+
+  const returned = ({ exchange, routingKey }: Route) => fail(new Returned({ replyCode: 312, exchange, routingKey }))
+
+  const publish = (message: Message, to: Route): Effect.Effect<void, HubError> => {
+    const put = { message, exchange: to.exchange, routingKey: to.routingKey, notBefore: to.notBefore }
+    if (to.exchange === "") {
+      return Effect.flatMap(store.put(to.routingKey, put), (stored) =>
+        stored || to.mandatory !== true ? Effect.void : returned(to)
+      )
+    }
+    return Effect.flatMap(route(to.exchange, to.routingKey, message), (targets) =>
+      targets.size === 0 && to.mandatory === true
+        ? returned(to)
+        : Effect.forEach(targets, (queue) => store.put(queue, put), { discard: true })
+    )
+  }
+
+  /** To the dead-letter exchange of its queue, if that names one, with RabbitMQ's `x-death` header; then it is settled. */
+  const discard = Effect.fnUntraced(function* (
+    stored: StoredMessage,
+    reason: "rejected" | "expired"
+  ): Effect.fn.Return<void, HubError> {
+    const args = queues.get(stored.queue)?.queue.arguments ?? {}
+    const exchange = args["x-dead-letter-exchange"]
+    if (typeof exchange === "string") {
+      const routingKey = args["x-dead-letter-routing-key"]
+      yield* Effect.catchReason(
+        publish(withDeath(stored, reason, yield* Clock.currentTimeMillis), {
+          exchange,
+          routingKey: typeof routingKey === "string" ? routingKey : stored.routingKey
+        }),
+        "HubError",
+        "ChannelClosed",
+        // A dead-letter exchange that does not exist drops the message, as RabbitMQ has it.
+        () => Effect.void
+      )
+    }
+    yield* store.settle([stored.tag])
+  })
+
+  return {
+    store,
+    find,
+    exchangeDeclare,
+    exchangeDelete,
+    exchangeBind,
+    exchangeUnbind,
+    queueDeclare,
+    queueBind,
+    queueUnbind,
+    queuePurge,
+    queueDelete,
+    subscribe,
+    unsubscribe,
+    release,
+    publish,
+    discard
+  }
+}
+
+interface Death {
+  readonly queue: string
+  readonly reason: string
+  readonly count: number
+}
+
+const isDeath = (value: unknown): value is Death => typeof value === "object" && value !== null && "queue" in value
+
+/** The message as RabbitMQ dead-letters it: the newest death first, one entry per queue and reason, no expiration left. */
+const withDeath = (stored: StoredMessage, reason: string, now: number): Message => {
+  const { message, queue } = stored
+  const earlier = Array.isArray(message.headers["x-death"]) ? message.headers["x-death"].filter(isDeath) : []
+  const same = earlier.find((death) => death.queue === queue && death.reason === reason)
+  const death = {
+    count: (same?.count ?? 0) + 1,
+    reason,
+    queue,
+    time: new Date(now),
+    exchange: stored.exchange,
+    "routing-keys": [stored.routingKey]
+  }
+  return {
+    body: message.body,
+    properties: { ...message.properties, expiration: undefined },
+    headers: {
+      "x-first-death-exchange": stored.exchange,
+      "x-first-death-queue": queue,
+      "x-first-death-reason": reason,
+      ...message.headers,
+      "x-death": [death, ...earlier.filter((other) => other !== same)]
+    }
+  }
+}

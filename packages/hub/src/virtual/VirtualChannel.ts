@@ -1,0 +1,272 @@
+/**
+ * The channel verbs over a `VirtualBroker`: prefetch windows, consumers that pull, deliveries that settle once, and the
+ * rule that a refused request closes the channel.
+ */
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Channel, ConsumeOptions } from "../Channel.ts"
+import { type Delivery, settledTwice } from "../Delivery.ts"
+import { ConnectionLost, ConsumerCancelled, HubError } from "../HubError.ts"
+import type { Message, Route } from "../Message.ts"
+import { Prefetch } from "./Prefetch.ts"
+import { Method, refuse, type Subscriber, type VirtualBroker } from "./VirtualBroker.ts"
+import type { StoredMessage } from "./VirtualStore.ts"
+
+/** How many messages one pull takes at most: enough to make the cost of a pull vanish, few enough to stay fair. */
+const batch = 256
+
+const countSettledTwice = Metric.update(settledTwice, 1)
+
+class VirtualDelivery implements Delivery {
+  readonly stored: StoredMessage
+  readonly consumerTag: string
+  readonly #channel: VirtualChannel
+  readonly #window: Prefetch | undefined
+  #settled: boolean
+
+  constructor(
+    stored: StoredMessage,
+    channel: VirtualChannel,
+    consumerTag: string,
+    window: Prefetch | undefined,
+    noAck: boolean
+  ) {
+    this.stored = stored
+    this.consumerTag = consumerTag
+    this.#channel = channel
+    this.#window = window
+    this.#settled = noAck
+    if (!noAck) channel.held.add(this)
+  }
+
+  get message(): Message {
+    return this.stored.message
+  }
+
+  get route(): Route {
+    return { exchange: this.stored.exchange, routingKey: this.stored.routingKey }
+  }
+
+  get queue(): string {
+    return this.stored.queue
+  }
+
+  get redelivered(): boolean {
+    return this.stored.redelivered
+  }
+
+  get deliveryCount(): Option.Option<number> {
+    return Option.some(this.stored.deliveryCount)
+  }
+
+  get ack(): Effect.Effect<void, HubError> {
+    return Effect.suspend(() =>
+      this.claim() ? this.#channel.broker.store.settle([this.stored.tag]) : countSettledTwice
+    )
+  }
+
+  reject(options: { readonly requeue: boolean }): Effect.Effect<void, HubError> {
+    return Effect.suspend(() => {
+      if (!this.claim()) return countSettledTwice
+      const { broker } = this.#channel
+      return options.requeue
+        ? broker.store.restore([this.stored.tag], { side: "far" })
+        : broker.discard(this.stored, "rejected")
+    })
+  }
+
+  /** Whether the caller is the one who settles it. */
+  claim(): boolean {
+    if (this.#settled) return false
+    this.#settled = true
+    this.#channel.held.delete(this)
+    this.#window?.release()
+    return true
+  }
+}
+
+/** The state of one channel; `verbs` is what the user of the channel sees. */
+export class VirtualChannel {
+  readonly broker: VirtualBroker
+  /** The connection, which exclusive queues belong to. */
+  readonly owner: object
+  readonly held = new Set<VirtualDelivery>()
+  readonly #closed = Deferred.makeUnsafe<never, HubError>()
+  readonly #tags = new Set<string>()
+  #cause: HubError | undefined
+  #consumers = 0
+
+  constructor(broker: VirtualBroker, owner: object) {
+    this.broker = broker
+    this.owner = owner
+  }
+
+  /** Everything on the channel fails with this from now on; what it holds goes back, next in line and in order. */
+  close(cause: HubError): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#cause !== undefined) return Effect.void
+      this.#cause = cause
+      const tags: Array<string> = []
+      for (const delivery of this.held) {
+        delivery.claim()
+        tags.push(delivery.stored.tag)
+      }
+      Deferred.doneUnsafe(this.#closed, Effect.fail(cause))
+      return tags.length === 0 ? Effect.void : Effect.ignore(this.broker.store.restore(tags, { side: "near" }))
+    })
+  }
+
+  /** A request: not on a closed channel, and when it is refused the channel closes. */
+  #request<A, R>(run: () => Effect.Effect<A, HubError, R>): Effect.Effect<A, HubError, R> {
+    return Effect.suspend(() =>
+      this.#cause === undefined
+        ? Effect.tapError(run(), (error) => (error.reason._tag === "ChannelClosed" ? this.close(error) : Effect.void))
+        : Effect.fail(this.#cause)
+    )
+  }
+
+  #publish(message: Message, route: Route): Effect.Effect<void, HubError> {
+    // The nameless exchange refuses nobody, so the hot path needs no watch for a refusal.
+    return route.exchange === "" && this.#cause === undefined
+      ? this.broker.publish(message, route)
+      : this.#request(() => this.broker.publish(message, route))
+  }
+
+  #get(queue: string): Effect.Effect<Option.Option<Delivery>, HubError> {
+    const next: Effect.Effect<Option.Option<Delivery>, HubError> = Effect.flatMap(
+      this.broker.store.take([queue], 1),
+      ([stored]) => {
+        if (stored === undefined) return Effect.succeedNone
+        if (stored.expired) return Effect.andThen(this.broker.discard(stored, "expired"), next)
+        return Effect.succeedSome(new VirtualDelivery(stored, this, "", undefined, false))
+      }
+    )
+    return Effect.uninterruptible(Effect.andThen(this.broker.find(queue, this.owner, Method.basicGet), next))
+  }
+
+  /** Registers the consumer for as long as the scope lives; the effect inside pulls its next deliveries. */
+  #subscribe(
+    queue: string,
+    options: ConsumeOptions
+  ): Effect.Effect<Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError>, HubError, Scope.Scope> {
+    return Effect.gen({ self: this }, function* () {
+      const { broker } = this
+      const { store } = broker
+      const tag = options.consumerTag ?? `ctag-${++this.#consumers}`
+      if (this.#tags.has(tag)) {
+        return yield* refuse(530, `NOT_ALLOWED - attempt to reuse consumer tag '${tag}'`, Method.basicConsume)
+      }
+      const noAck = options.noAck === true
+      const window = noAck ? new Prefetch(undefined) : new Prefetch(options.prefetch)
+      const ended = Deferred.makeUnsafe<never, HubError>()
+      const subscriber: Subscriber = {
+        tag,
+        exclusive: options.exclusive === true,
+        cancel: Effect.asVoid(Deferred.fail(ended, new HubError({ reason: new ConsumerCancelled({ queue }) })))
+      }
+      const queues = [queue] as const
+      const tags = this.#tags
+      yield* Effect.acquireRelease(
+        Effect.andThen(
+          broker.subscribe(queue, subscriber, this.owner),
+          Effect.sync(() => tags.add(tag))
+        ),
+        () => {
+          tags.delete(tag)
+          return Effect.andThen(Effect.ignore(broker.unsubscribe(queue, subscriber)), store.wake(queues))
+        }
+      )
+
+      /**
+       * Waits for this, unless the consumer or its channel ends before. A waiter is resumed inside the publish or the
+       * settle that wakes it; yielding once lets those that follow join the batch (170k/s became 1.1M/s on memory).
+       */
+      const unlessEnded = (wait: Effect.Effect<void, HubError>): Effect.Effect<void, HubError> =>
+        Effect.raceAllFirst([
+          Effect.andThen(wait, Effect.yieldNow),
+          Deferred.await(ended),
+          Deferred.await(this.#closed)
+        ])
+
+      const deliver = (stored: ReadonlyArray<StoredMessage>): Effect.Effect<ReadonlyArray<Delivery>, HubError> => {
+        const deliveries: Array<Delivery> = []
+        const done: Array<string> = []
+        const expired: Array<StoredMessage> = []
+        for (const one of stored) {
+          if (one.expired) {
+            expired.push(one)
+            continue
+          }
+          deliveries.push(new VirtualDelivery(one, this, tag, window, noAck))
+          if (noAck) done.push(one.tag)
+        }
+        if (!noAck) window.hold(deliveries.length)
+        return expired.length === 0 && done.length === 0
+          ? Effect.succeed(deliveries)
+          : Effect.andThen(
+              Effect.forEach(expired, (one) => broker.discard(one, "expired"), { discard: true }),
+              Effect.as(store.settle(done), deliveries)
+            )
+      }
+
+      // Only the waits may be interrupted: between the take and the hand-over a message has no other owner.
+      return Effect.uninterruptibleMask((restore) => {
+        const pull: Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> = Effect.suspend(() => {
+          if (this.#cause !== undefined) return Effect.fail(this.#cause)
+          if (Deferred.isDoneUnsafe(ended)) return Deferred.await(ended)
+          if (window.free <= 0) return Effect.andThen(restore(unlessEnded(window.room)), pull)
+          return Effect.flatMap(store.take(queues, Math.min(window.free, batch)), (stored) => {
+            if (stored.length === 0) return Effect.andThen(restore(unlessEnded(store.ready(queues))), pull)
+            if (this.#cause !== undefined) {
+              const tags = stored.map((one) => one.tag)
+              return Effect.andThen(store.restore(tags, { side: "near" }), Effect.fail(this.#cause))
+            }
+            return Effect.flatMap(deliver(stored), (deliveries) =>
+              isReadonlyArrayNonEmpty(deliveries) ? Effect.succeed(deliveries) : pull
+            )
+          })
+        })
+        return pull
+      })
+    })
+  }
+
+  readonly verbs: Channel = {
+    exchangeDeclare: (exchange, options) =>
+      this.#request(() => this.broker.exchangeDeclare(exchange, options?.passive === true)),
+    exchangeDelete: (name, options) =>
+      this.#request(() => this.broker.exchangeDelete(name, options?.ifUnused === true)),
+    exchangeBind: (destination, binding) => this.#request(() => this.broker.exchangeBind(destination, binding)),
+    exchangeUnbind: (destination, binding) => this.#request(() => this.broker.exchangeUnbind(destination, binding)),
+    queueDeclare: (queue, options) =>
+      this.#request(() => this.broker.queueDeclare(queue, options?.passive === true, this.owner)),
+    queueBind: (queue, binding) => this.#request(() => this.broker.queueBind(queue, binding, this.owner)),
+    queueUnbind: (queue, binding) => this.#request(() => this.broker.queueUnbind(queue, binding, this.owner)),
+    queuePurge: (queue) => this.#request(() => this.broker.queuePurge(queue, this.owner)),
+    queueDelete: (queue, options = {}) => this.#request(() => this.broker.queueDelete(queue, options, this.owner)),
+    publish: (message, route) => Effect.suspend(() => this.#publish(message, route)),
+    publishAll: (batch) =>
+      Effect.forEach(batch, ([message, route]) => this.#publish(message, route), { discard: true }),
+    get: (queue) => this.#request(() => this.#get(queue)),
+    consume: (queue, options = {}) =>
+      Stream.unwrap(
+        Effect.map(
+          this.#request(() => this.#subscribe(queue, options)),
+          (pull) => Stream.fromPull(Effect.succeed(pull))
+        )
+      )
+  }
+}
+
+/** A channel of this connection, closed with the scope. */
+export const open = (broker: VirtualBroker, owner: object): Effect.Effect<VirtualChannel, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => new VirtualChannel(broker, owner)),
+    (channel) =>
+      channel.close(new HubError({ reason: new ConnectionLost({ cause: "closed", text: "the channel was closed" }) }))
+  )

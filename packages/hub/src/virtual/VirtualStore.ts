@@ -1,0 +1,78 @@
+/**
+ * The small port behind the port: what a backend without a broker has to do so that `VirtualTransport` can add exchanges,
+ * routing, prefetch and settling once for all of them (kombu splits transport/virtual/base.py the same way).
+ *
+ * Waiting and taking are two verbs. `ready` waits, may be interrupted, and takes nothing; `take` never waits and marks what
+ * it takes in one step. So no interruption can fall between a message's leaving its queue and somebody's holding it, which
+ * is where kombu's BRPOP loses messages.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Effect from "effect/Effect"
+import type { Arguments, Exchange } from "../Exchange.ts"
+import type { HubError } from "../HubError.ts"
+import type { Message } from "../Message.ts"
+import type { Queue } from "../Queue.ts"
+
+export interface StoredMessage {
+  /** Names this one delivery. */
+  readonly tag: string
+  readonly queue: string
+  readonly message: Message
+  /** Where it was published to; the store keeps it with the message. */
+  readonly exchange: string
+  readonly routingKey: string
+  readonly redelivered: boolean
+  /** How often it was delivered before. */
+  readonly deliveryCount: number
+  /** Past its time to live: to be dead-lettered or dropped, not delivered. */
+  readonly expired: boolean
+}
+
+export interface VirtualBinding {
+  readonly queue: string
+  readonly routingKey: string
+  readonly arguments: Arguments
+}
+
+export interface Put {
+  readonly message: Message
+  readonly exchange: string
+  readonly routingKey: string
+  /** Not takeable before this time, in milliseconds since the epoch; kept by the store, not by a worker. */
+  readonly notBefore?: number | undefined
+}
+
+export interface VirtualStore {
+  readonly declare: (queue: Queue) => Effect.Effect<void, HubError>
+  /** How many messages went with it. */
+  readonly remove: (queue: string) => Effect.Effect<number, HubError>
+  /** `false`: there is no such queue, and nothing was stored. A store that cannot know stores. */
+  readonly put: (queue: string, put: Put) => Effect.Effect<boolean, HubError>
+  /** Waits until one of the queues may have a message. Wakes one waiter per message; may wake for nothing. */
+  readonly ready: (queues: NonEmptyReadonlyArray<string>) => Effect.Effect<void, HubError>
+  /** Passes the wake-up on: a waiter that may have been woken leaves without taking. */
+  readonly wake: (queues: NonEmptyReadonlyArray<string>) => Effect.Effect<void>
+  /** At most `max` of what is there, marked unacked in one step; never waits. */
+  readonly take: (
+    queues: NonEmptyReadonlyArray<string>,
+    max: number
+  ) => Effect.Effect<ReadonlyArray<StoredMessage>, HubError>
+  readonly settle: (tags: ReadonlyArray<string>) => Effect.Effect<void, HubError>
+  /**
+   * Back to their queues with their priority, marked redelivered: `near` is next, in the order given (a restore), `far` is
+   * behind the others (a requeue).
+   */
+  readonly restore: (
+    tags: ReadonlyArray<string>,
+    options: { readonly side: "near" | "far" }
+  ) => Effect.Effect<void, HubError>
+  /** Says that these are still held. */
+  readonly renew: (tags: ReadonlyArray<string>) => Effect.Effect<void, HubError>
+  readonly size: (queue: string) => Effect.Effect<number, HubError>
+  readonly purge: (queue: string) => Effect.Effect<number, HubError>
+  readonly bindings: {
+    readonly add: (exchange: Exchange, binding: VirtualBinding) => Effect.Effect<void, HubError>
+    readonly remove: (exchange: string, binding: VirtualBinding) => Effect.Effect<void, HubError>
+    readonly list: (exchange: string) => Effect.Effect<ReadonlyArray<VirtualBinding>, HubError>
+  }
+}

@@ -1,0 +1,41 @@
+/** Plain objects from foreign input, handled so that a key named `__proto__` stays data. */
+
+export type Fields = Readonly<Record<string, unknown>>
+
+export const isRecord = (value: unknown): value is Fields => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** The own field, never an inherited one: a missing `constructor` is missing. */
+export const field = (record: Fields, key: string): unknown => (Object.hasOwn(record, key) ? record[key] : undefined)
+
+/** Sets an own field; assignment would run the setter of `__proto__`. */
+export const setField = (record: Record<string, unknown>, key: string, value: unknown): void => {
+  if (key === "__proto__") {
+    Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true })
+  } else {
+    record[key] = value
+  }
+}
+
+const none: Fields = Object.freeze({})
+
+/** The fields of `record` whose keys `known` does not name. */
+export const rest = (record: Fields, known: ReadonlySet<string>): Fields => {
+  let out: Record<string, unknown> | undefined
+  for (const key of Object.keys(record)) {
+    if (!known.has(key)) setField((out ??= {}), key, record[key])
+  }
+  return out ?? none
+}
+
+/** What a value is, for a message: `a string`, `null`, `an array of 4`. */
+export const describe = (value: unknown): string => {
+  if (value === undefined) return "missing"
+  if (value === null) return "null"
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === "object") return isRecord(value) ? "an object" : `a ${value.constructor?.name ?? "object"}`
+  return `a ${typeof value}`
+}

@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config"
+
+// Packages resolve to their TypeScript sources: nothing is built before the tests, on Node.js, Bun and Deno alike.
+const conditions = ["@apium/source"]
+
+const project = (name: string, folder: string) => ({
+  extends: true as const,
+  test: { name, include: [`${folder}/**/*.test.ts`] }
+})
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    reporters: ["default", "./test/support/reporter.ts"],
+    projects: [
+      project("protocol", "packages/protocol/test"),
+      project("hub", "packages/hub/test"),
+      project("worker", "packages/worker/test"),
+      project("demo", "apps/demo/test"),
+      project("edge", "test/edge")
+    ],
+    coverage: {
+      provider: "v8",
+      include: ["packages/*/src/**/*.ts"],
+      reporter: ["text", "json-summary"]
+    }
+  }
+})
