@@ -1,15 +1,16 @@
 /**
- * Which way imports run. Three rules over the src folders of packages and apps, on the imports that are left at run time (types are free):
+ * Which way imports run. Four rules over the src folders of packages and apps, on the imports that are left at run time (types are free):
  *
  *   1. no cycles between files;
  *   2. packages depend on each other as `layers` says;
- *   3. `node:*` and the Node.js platform packages stay behind the doors: a door is `src/node.ts` or `src/workerd.ts`, and what only a door
+ *   3. what a package imports, its package.json declares: the workspace's own node_modules would hide that until somebody installs it;
+ *   4. `node:*` and the Node.js platform packages stay behind the doors: a door is `src/node.ts` or `src/workerd.ts`, and what only a door
  *      needs lives in the folder of its name. Buffer, process and their like are the linter's (`.oxlintrc.json`) and the compiler's (`types: []`).
  *
  * esbuild reads the files, so neither a comment nor a string looks like an import. It resolves nothing but relative paths.
  */
 import { build } from "esbuild"
-import { globSync } from "node:fs"
+import { globSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "..")
@@ -38,8 +39,10 @@ const { metafile } = await build({
   plugins: [
     {
       name: "relative-only",
-      setup: ({ onResolve }) =>
-        onResolve({ filter: /^[^.]/ }, ({ kind, path }) => (kind === "entry-point" ? null : { external: true, path }))
+      setup: (build) =>
+        build.onResolve({ filter: /^[^.]/ }, ({ kind, path }) =>
+          kind === "entry-point" ? null : { external: true, path }
+        )
     }
   ]
 })
@@ -47,34 +50,47 @@ const { metafile } = await build({
 const folderOf = (file: string) => file.split("/", 2).join("/")
 const doorOf = (file: string) => /^packages\/[^/]+\/src\/(node|workerd)(?:\.ts$|\/)/.exec(file)?.[1]
 
+const portable = (folder: string) => folder.startsWith("packages/") && folder !== "packages/cli"
+
+const dependencies = (folder: string): ReadonlySet<string> => {
+  const { name, dependencies, peerDependencies } = JSON.parse(
+    readFileSync(path.join(root, folder, "package.json"), "utf8")
+  )
+  return new Set(Object.keys({ [name]: "", ...dependencies, ...peerDependencies }))
+}
+
 const faults: Array<string> = []
 const edges = new Map<string, ReadonlyArray<string>>()
 for (const [file, { imports }] of Object.entries(metafile.inputs)) {
   const folder = folderOf(file)
+  const declared = dependencies(folder)
   const allowed = layers[folder] ?? (folder.startsWith("apps/") ? everything : undefined)
   if (allowed === undefined)
     faults.push(`${folder} is not in the layers of scripts/circular.ts: say what it may import`)
+
   for (const { external, path } of imports) {
-    const ours = /^@apium\/([^/]+)/.exec(path)?.[1] ?? /^(?:demo|bench|runtime-tests)(?=\/|$)/.exec(path)?.[0]
-    if (!external && folderOf(path) !== folder)
-      faults.push(`${file} reaches into ${path}: import the package by its name`)
-    if (!external && doorOf(path) !== undefined && doorOf(file) !== doorOf(path))
-      faults.push(`${file} imports the ${doorOf(path)} door ${path}`)
-    if (ours !== undefined && allowed?.includes(ours) === false)
-      faults.push(`${file} imports ${path}: ${folder} may import ${allowed.join(", ") || "none of ours"}`)
-    if (
-      /^(?:node:|@effect\/platform-)/.test(path) &&
-      folder.startsWith("packages/") &&
-      doorOf(file) !== "node" &&
-      folder !== "packages/cli"
-    ) {
-      faults.push(`${file} imports ${path}: only src/node.ts and src/node/ may`)
+    const fault = (text: string) => faults.push(`${file} imports ${path}: ${text}`)
+    if (!external) {
+      if (folderOf(path) !== folder) fault("import another package by its name")
+      if (doorOf(path) !== undefined && doorOf(file) !== doorOf(path)) fault(`only the ${doorOf(path)} door may`)
+      continue
+    }
+    const name = /^(?:@[^/]+\/)?[^/]+/.exec(path)![0]
+    const ours = /^@apium\/(.+)|^(?:demo|bench|runtime-tests)$/.exec(name)
+    if (ours !== null && allowed?.includes(ours[1] ?? name) === false) {
+      fault(`${folder} may import ${allowed.join(", ") || "none of ours"}`)
+    } else if (!/^[a-z]+:/.test(path) && !declared.has(name)) {
+      fault(`${folder}/package.json does not declare ${name}`)
+    }
+    if (/^(?:node:|@effect\/platform-)/.test(path) && portable(folder) && doorOf(file) !== "node") {
+      fault("only src/node.ts and src/node/ may")
     }
   }
   // A dynamic import runs after its file has loaded: it cannot close a cycle.
+  const loaded = imports.filter(({ external, kind }) => !external && kind !== "dynamic-import")
   edges.set(
     file,
-    imports.filter(({ external, kind }) => !external && kind !== "dynamic-import").map(({ path }) => path)
+    Array.from(loaded, ({ path }) => path)
   )
 }
 
@@ -88,7 +104,7 @@ const visit = (file: string, open: ReadonlyArray<string>): void => {
 }
 for (const file of edges.keys()) visit(file, [])
 
-const count = edges.values().reduce((sum, targets) => sum + targets.length, 0)
+const count = [...edges.values()].flat().length
 console.log(`circular: ${edges.size} files, ${count} imports between them, ${faults.length} faults`)
 for (const fault of faults) console.error(`  ${fault}`)
 process.exitCode = faults.length === 0 ? 0 : 1

@@ -10,6 +10,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -45,7 +46,10 @@ export class Connection extends Context.Service<
     readonly channel: Effect.Effect<Channel, HubError, Scope.Scope>
     /** A pooled channel nobody else has meanwhile, for short work such as declaring and purging. */
     readonly use: <A, E, R>(work: (channel: Channel) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | HubError, R>
-    /** On a channel all publishers share, so that any number of them can wait for their confirms at once. */
+    /**
+     * On a channel all publishers share, so that any number of them can wait for their confirms at once. One that the loss of
+     * its link interrupted goes out again on the next link, three times at most: at least once, never silently not.
+     */
     readonly publish: (message: Message, route: Route) => Effect.Effect<void, HubError>
     readonly publishAll: (
       batch: ReadonlyArray<readonly [message: Message, route: Route]>
@@ -77,6 +81,8 @@ interface Link {
   readonly idle: Array<Pooled>
   readonly declared: WeakSet<Exchange | Queue>
   publisher: Pooled | undefined
+  /** Opens when whoever asks gets another link, or none any more. */
+  readonly replaced: Latch.Latch
 }
 
 const make = Effect.fnUntraced(function* (
@@ -98,7 +104,14 @@ const make = Effect.fnUntraced(function* (
       const connection = yield* restore(Scope.provide(transport.connect, linkScope)).pipe(
         Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause)))
       )
-      return { connection, scope: linkScope, idle: [], declared: new WeakSet<Exchange | Queue>(), publisher: undefined }
+      return {
+        connection,
+        scope: linkScope,
+        idle: [],
+        declared: new WeakSet<Exchange | Queue>(),
+        publisher: undefined,
+        replaced: Latch.makeUnsafe(false)
+      }
     })
   ).pipe(Effect.tapError((error) => Effect.sync(() => void (lastFailure = error.message))))
 
@@ -106,6 +119,7 @@ const make = Effect.fnUntraced(function* (
 
   const open = (link: Link) =>
     Effect.gen(function* () {
+      live = link
       yield* SubscriptionRef.set(status, "open")
       yield* link.connection.blocked.pipe(
         Stream.runForEach((blocked) => SubscriptionRef.set(status, blocked ? "blocked" : "open")),
@@ -115,35 +129,38 @@ const make = Effect.fnUntraced(function* (
     })
 
   /** Watches the link for as long as the connection lives, and replaces it when it is lost. */
-  const supervise = (first: Link): Effect.Effect<never> =>
-    Effect.gen(function* () {
-      let link = first
-      for (;;) {
-        const error = yield* Effect.flip(link.connection.closed)
-        lastFailure = error.message
-        current = Deferred.makeUnsafe()
-        yield* SubscriptionRef.set(status, "connecting")
-        yield* Scope.close(link.scope, Exit.fail(error))
-        const next = yield* Effect.exit(error.recoverable ? connectAgain : Effect.fail(error))
-        if (Exit.isFailure(next)) {
-          yield* Deferred.failCause(current, next.cause)
-          yield* SubscriptionRef.set(status, "closed")
-          return yield* Effect.never
-        }
-        link = next.value
-        yield* open(link)
+  const supervise: Effect.Effect<never> = Effect.gen(function* () {
+    for (;;) {
+      const link = live
+      const error = yield* Effect.flip(link.connection.closed)
+      lastFailure = error.message
+      current = Deferred.makeUnsafe()
+      link.replaced.openUnsafe()
+      yield* SubscriptionRef.set(status, "connecting")
+      yield* Scope.close(link.scope, Exit.fail(error))
+      const next = yield* Effect.exit(error.recoverable ? connectAgain : Effect.fail(error))
+      if (Exit.isFailure(next)) {
+        yield* Deferred.failCause(current, next.cause)
+        yield* SubscriptionRef.set(status, "closed")
+        return yield* Effect.never
       }
-    })
+      yield* open(next.value)
+    }
+  })
 
   const first = yield* options.retryOnStartup === true ? connectAgain : connect
+  let live = first
   yield* open(first)
-  yield* Effect.forkScoped(supervise(first))
-  yield* Effect.addFinalizer(() =>
-    Effect.andThen(
-      Deferred.fail(current, new HubError({ reason: new ConnectionLost({ cause: "closed", text: "closed by us" }) })),
-      SubscriptionRef.set(status, "closed")
-    )
-  )
+  yield* Effect.forkScoped(supervise)
+  yield* Effect.addFinalizer(() => {
+    const waiting = current
+    const closed = Effect.fail(new HubError({ reason: new ConnectionLost({ cause: "closed", text: "closed by us" }) }))
+    current = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(current, closed)
+    Deferred.doneUnsafe(waiting, closed)
+    live.replaced.openUnsafe()
+    return SubscriptionRef.set(status, "closed")
+  })
 
   const link: Effect.Effect<Link, HubError> = Effect.suspend(() =>
     Deferred.isDoneUnsafe(current)
@@ -195,14 +212,24 @@ const make = Effect.fnUntraced(function* (
           )
         )
 
-  const publishing = (work: (channel: Channel) => Effect.Effect<void, HubError>): Effect.Effect<void, HubError> =>
+  /** Again on the next link when this one was lost in the middle: a message may then be there twice, but not be missing. */
+  const publishing = (
+    work: (channel: Channel) => Effect.Effect<void, HubError>,
+    again = 3
+  ): Effect.Effect<void, HubError> =>
     Effect.flatMap(link, (link) =>
-      Effect.flatMap(publisherOf(link), (publisher) =>
-        Effect.tapError(work(publisher.channel), (error) => {
-          if (error.reason._tag !== "ChannelClosed" || link.publisher !== publisher) return Effect.void
-          link.publisher = undefined
-          return Scope.close(publisher.scope, Exit.fail(error))
-        })
+      Effect.catch(
+        Effect.flatMap(publisherOf(link), (publisher) =>
+          Effect.tapError(work(publisher.channel), (error) => {
+            if (error.reason._tag !== "ChannelClosed" || link.publisher !== publisher) return Effect.void
+            link.publisher = undefined
+            return Scope.close(publisher.scope, Exit.fail(error))
+          })
+        ),
+        (error) =>
+          error.reason._tag === "ConnectionLost" && again > 0
+            ? Effect.andThen(link.replaced.await, publishing(work, again - 1))
+            : Effect.fail(error)
       )
     )
 

@@ -14,6 +14,7 @@ import * as DeadLetter from "./DeadLetter.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { HubError } from "./HubError.ts"
 import { reconnect, schedule } from "./internal/backoff.ts"
+import { InFlight } from "./internal/inFlight.ts"
 import type { Queue } from "./Queue.ts"
 import * as Topology from "./Topology.ts"
 
@@ -64,9 +65,10 @@ export const run = <E, R>(
 ): Effect.Effect<never, HubError, Connection | R> =>
   Effect.gen(function* () {
     const connection = yield* Connection
+    const inFlight = yield* InFlight
     const consume = { ...options, prefetch: options.prefetch ?? options.concurrency }
     return yield* attempt(connection, queues, consume).pipe(
-      Stream.mapEffect((delivery) => handle(connection, delivery, options), {
+      Stream.mapEffect((delivery) => inFlight(handle(connection, delivery, options)), {
         concurrency: options.concurrency,
         unordered: true
       }),

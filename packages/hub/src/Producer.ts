@@ -1,7 +1,6 @@
 /**
  * A producer sends values of one type: the schema writes them, the serializer turns them into bytes, the connection
- * publishes them (kombu/messaging.py `Producer`). It declares what it was told to declare once per link, and a publish
- * that the loss of the link interrupted is tried again on the next one: at least once, never silently not.
+ * publishes them (kombu/messaging.py `Producer`). It declares what it was told to declare once per link.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -74,8 +73,7 @@ export const make = <A, I>(
       notBefore: publish.notBefore
     })
 
-    const send = (work: Effect.Effect<void, HubError>) =>
-      connection.recover(Effect.andThen(connection.declare(topology), work))
+    const send = (work: Effect.Effect<void, HubError>) => Effect.andThen(connection.declare(topology), work)
 
     return {
       publish: (value, publish = {}) =>

@@ -1,1 +1,20 @@
-export {}
+/**
+ * Celery for TypeScript. Each module is a namespace here, or its one class, and a subpath of its own
+ * (`@apium/worker/task/Task`), which keeps bundles small.
+ *
+ * @module
+ */
+export * as AsyncResult from "./client/AsyncResult.ts"
+export { Client } from "./client/Client.ts"
+export * as MemoryBackend from "./client/backends/MemoryBackend.ts"
+export { ResultBackend } from "./client/ResultBackend.ts"
+export * as EventDispatcher from "./events/EventDispatcher.ts"
+export * as EventReceiver from "./events/EventReceiver.ts"
+export { Pool } from "./execution/Pool.ts"
+export * as FiberPool from "./execution/pools/FiberPool.ts"
+export * as Retry from "./task/Retry.ts"
+export * as Task from "./task/Task.ts"
+export { TaskContext } from "./task/TaskContext.ts"
+export * as TaskError from "./task/TaskError.ts"
+export { Tasks } from "./task/Tasks.ts"
+export * as Worker from "./Worker.ts"

@@ -68,7 +68,10 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
       entry.run = undefined
       live--
       // A cancelled entry leaves the heap when it comes up; when most are cancelled they all go now.
-      if (heap.length > 64 && live < heap.length / 2) {
+      if (live === 0) {
+        heap.length = 0
+        changed.openUnsafe()
+      } else if (heap.length > 64 && live < heap.length / 2) {
         const kept = heap.filter((entry) => entry.run !== undefined)
         heap.length = 0
         for (const entry of kept) push(entry)

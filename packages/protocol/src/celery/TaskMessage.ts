@@ -12,10 +12,24 @@
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
-import { describe, type Fields, field, isRecord, rest } from "../internal/record.ts"
+import { type Fields, field, isRecord, nothing, rest } from "../internal/record.ts"
+import {
+  InvalidTask,
+  invalid,
+  type Named,
+  noLimits,
+  readLimits,
+  readNames,
+  readTime,
+  toNumber
+} from "../internal/taskFields.ts"
 import * as IsoTime from "../kombu/IsoTime.ts"
-import { type KombuJson, PyDateTime } from "../kombu/Json.ts"
+import type { KombuJson } from "../kombu/Json.ts"
+import { parseEta } from "./Eta.ts"
 import * as Signature from "./Signature.ts"
+
+export { formatEta, InvalidEta, parseEta } from "./Eta.ts"
+export { InvalidTask } from "../internal/taskFields.ts"
 
 /** What happens after the task: sent on as it is, apart from the results. */
 export interface Embed {
@@ -66,18 +80,6 @@ export interface TaskMessage {
 /** Not a task at all: no `task` in the headers, none in the body. Celery rejects it and logs "unknown message". */
 export class UnknownMessage extends Data.TaggedError("UnknownMessage")<{ readonly message: string }> {}
 
-/** A task message with a field that makes no sense. `where` is its path: `headers.timelimit`, `body[1]`. */
-export class InvalidTask extends Data.TaggedError("InvalidTask")<{
-  readonly message: string
-  readonly where: string
-  /** The task's name and id as far as they could be read: for the log, and for storing the failure. */
-  readonly task?: string | undefined
-  readonly id?: string | undefined
-}> {}
-
-/** A text that is no time. */
-export class InvalidEta extends Data.TaggedError("InvalidEta")<{ readonly message: string }> {}
-
 /** No callbacks, no chain, no chord. */
 export const emptyEmbed: Embed = Object.freeze({ callbacks: null, errbacks: null, chain: null, chord: null })
 
@@ -105,9 +107,6 @@ export const makeHeaders = (headers: Pick<TaskHeaders, "task" | "id"> & Partial<
   extra: nothing,
   ...headers
 })
-
-const noLimits: readonly [null, null] = Object.freeze([null, null])
-const nothing: Fields = Object.freeze({})
 
 /** Headers of protocol 2 with Python's names, all of them present. A header of the application's own cannot replace one of Celery's. */
 export const encodeHeaders = (headers: TaskHeaders): Record<string, unknown> => {
@@ -259,16 +258,6 @@ const unknown = (headers: Fields): UnknownMessage => {
   })
 }
 
-type Named = { readonly task?: unknown; readonly id?: unknown }
-
-const invalid = (where: string, wanted: string, found: unknown, named: Named): InvalidTask =>
-  new InvalidTask({
-    message: `${where} should be ${wanted}, and is ${describe(found)}`,
-    where,
-    task: typeof named.task === "string" ? named.task : undefined,
-    id: typeof named.id === "string" ? named.id : undefined
-  })
-
 const readHeaders = (wire: Fields, where: string): TaskHeaders => {
   const named = { task: field(wire, "task"), id: field(wire, "id") }
   const { task, id } = named
@@ -318,37 +307,6 @@ const readHeaders = (wire: Fields, where: string): TaskHeaders => {
     stamps,
     extra: rest(wire, known)
   }
-}
-
-/** AMQP's 64-bit integers may arrive as bigint. */
-const toNumber = (value: unknown, where: string, named: Named): number | null => {
-  if (value === undefined || value === null) return null
-  if (typeof value === "number" && Number.isFinite(value)) return value
-  if (typeof value === "bigint" && Number.isSafeInteger(Number(value))) return Number(value)
-  throw invalid(where, "a number or null", value, named)
-}
-
-const readTime = (value: unknown, where: string, named: Named): string | null => {
-  if (value === undefined || value === null) return null
-  if (typeof value === "string") return value
-  // a sender's own headers may carry a real time: AMQP has a type for it, and so has kombu's JSON
-  if (value instanceof PyDateTime) return value.text
-  if (value instanceof Date && IsoTime.representable(value.getTime())) return IsoTime.format(value.getTime())
-  throw invalid(where, "an ISO 8601 time or null", value, named)
-}
-
-const readLimits = (value: unknown, where: string, named: Named): TaskHeaders["timelimit"] => {
-  if (value === undefined || value === null) return noLimits
-  if (!Array.isArray(value) || value.length !== 2) throw invalid(where, "the pair [hard, soft]", value, named)
-  const hard = toNumber(value[0], `${where}[0]`, named)
-  const soft = toNumber(value[1], `${where}[1]`, named)
-  return hard === null && soft === null ? noLimits : [hard, soft]
-}
-
-const readNames = (value: unknown, where: string, named: Named): ReadonlyArray<string> | null => {
-  if (value === undefined || value === null) return null
-  if (Array.isArray(value) && value.every((name) => typeof name === "string")) return value
-  throw invalid(where, "a list of names or null", value, named)
 }
 
 const readArgs = (value: unknown, where: string, named: Named): ReadonlyArray<KombuJson> => {
@@ -429,34 +387,7 @@ const toUtc = (text: string | null): string | null => {
   return time === undefined ? text : IsoTime.format(time)
 }
 
-// ------------------------------------------------------------------ times
-
-/** `eta` and `expires` as Python writes them: `2031-05-06T07:08:09.123000+00:00`, never `Z`. Throws `RangeError` outside of the years 1 to 9999. */
-export const formatEta = (epochMillis: number): string => IsoTime.format(epochMillis)
-
-/**
- * Reads `eta` or `expires` as milliseconds since 1970, microseconds rounded up. A time without an offset is UTC, as Celery takes it in protocol 2; with
- * `utc: false` it is in the zone of this machine.
- */
-export const parseEta = (
-  text: string,
-  options: { readonly utc?: boolean | undefined } = {}
-): Result.Result<number, InvalidEta> => {
-  const time = IsoTime.parse(text)
-  if (time === undefined) {
-    return Result.fail(
-      new InvalidEta({
-        message: `Not an ISO 8601 time: ${JSON.stringify(text.slice(0, 64))}; write it like 2031-05-06T07:08:09+00:00`
-      })
-    )
-  }
-  if (time.aware || options.utc !== false) return Result.succeed(time.epochMillis)
-  const at = new Date(time.epochMillis)
-  const local = new Date(0)
-  local.setFullYear(at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate())
-  local.setHours(at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds(), at.getUTCMilliseconds())
-  return Result.succeed(local.getTime())
-}
+// ------------------------------------------------------------------ sending on
 
 /** Headers to send a message on with (a retry, a dead letter): without what a broker wrote about this one delivery, which would route or count it again. */
 export const republishable = (extra: Fields): Fields => rest(extra, delivered)

@@ -13,7 +13,7 @@
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import * as base64 from "../internal/base64.ts"
-import { describe, type Fields, field, isRecord, rest } from "../internal/record.ts"
+import { describe, type Fields, field, isRecord, nothing, rest } from "../internal/record.ts"
 import * as Json from "./Json.ts"
 
 /** The fourteen basic properties of AMQP 0-9-1. */
@@ -113,24 +113,30 @@ export const fromRecord = (message: unknown): Envelope => {
   const bodyEncoding = field(wire, "body_encoding") ?? "plain"
 
   const flagged = Object.hasOwn(headers, "redelivered")
-  const extra = {
-    message: rest(message, knownMessage),
-    properties: rest(wire, knownProperties),
-    deliveryInfo: rest(info, knownDeliveryInfo)
-  }
+  const extra = readExtra(message, wire, info)
   return {
     body: readBody(field(message, "body"), bodyEncoding),
     headers: flagged ? rest(headers, redeliveredOnly) : headers,
     properties: readProperties(message, wire),
     deliveryTag: String(tag),
     deliveryInfo: {
-      exchange: text(info, "exchange", "properties.delivery_info.exchange") ?? "",
-      routingKey: text(info, "routing_key", "properties.delivery_info.routing_key") ?? ""
+      exchange: text(info, "exchange", "properties.delivery_info.") ?? "",
+      routingKey: text(info, "routing_key", "properties.delivery_info.") ?? ""
     },
     redelivered: (flagged && headers.redelivered === true) || field(info, "redelivered") === true,
     bodyEncoding: bodyEncoding === "base64" ? "base64" : "plain",
-    ...(Object.values(extra).some((fields) => Object.keys(fields).length > 0) ? { extra } : {})
+    ...(extra === undefined ? undefined : { extra })
   }
+}
+
+const readExtra = (message: Fields, wire: Fields, info: Fields): Extra | undefined => {
+  const extra = {
+    message: rest(message, knownMessage),
+    properties: rest(wire, knownProperties),
+    deliveryInfo: rest(info, knownDeliveryInfo)
+  }
+  const isEmpty = extra.message === nothing && extra.properties === nothing && extra.deliveryInfo === nothing
+  return isEmpty ? undefined : extra
 }
 
 const redeliveredOnly: ReadonlySet<string> = new Set(["redelivered"])
@@ -138,14 +144,14 @@ const redeliveredOnly: ReadonlySet<string> = new Set(["redelivered"])
 const invalid = (what: string, wanted: string, found: unknown): InvalidEnvelope =>
   new InvalidEnvelope({ message: `${what} should be ${wanted}, and is ${describe(found)}` })
 
-const text = (record: Fields, key: string, where: string): string | undefined => {
+const text = (record: Fields, key: string, parent: string): string | undefined => {
   const value = field(record, key)
   if (value === undefined || value === null) return undefined
   if (typeof value === "string") return value
   // senders that put a number in, such as an expiration, mean its digits
   if (typeof value === "number" || typeof value === "bigint") return String(value)
   if (value instanceof Json.Uuid) return value.text
-  throw invalid(where, "a string", value)
+  throw invalid(parent + key, "a string", value)
 }
 
 const readBody = (body: unknown, encoding: unknown): Uint8Array => {
@@ -165,12 +171,12 @@ const readBody = (body: unknown, encoding: unknown): Uint8Array => {
 
 const readProperties = (message: Fields, wire: Fields): Properties => {
   const properties: { -readonly [K in keyof Properties]: Properties[K] } = {}
-  const contentType = text(message, "content-type", "content-type")
+  const contentType = text(message, "content-type", "")
   if (contentType !== undefined) properties.contentType = contentType
-  const contentEncoding = text(message, "content-encoding", "content-encoding")
+  const contentEncoding = text(message, "content-encoding", "")
   if (contentEncoding !== undefined) properties.contentEncoding = contentEncoding
   for (const [key, name] of textProperties) {
-    const value = text(wire, name, `properties.${name}`)
+    const value = text(wire, name, "properties.")
     if (value !== undefined) (properties as Record<string, unknown>)[key] = value
   }
   const mode = field(wire, "delivery_mode")

@@ -124,9 +124,9 @@ const parseExactly = (text: string): KombuJson =>
     object: revive
   })
 
-/** Whether the native parser gave what was written: an integer it had to round is one that is not safe. */
+/** Whether the native parser gave what was written: an integer it had to round is one that is not safe, or has become infinite. */
 const isFaithful = (value: unknown, depth: number): boolean => {
-  if (typeof value === "number") return !Number.isInteger(value) || Number.isSafeInteger(value)
+  if (typeof value === "number") return Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)
   if (typeof value !== "object" || value === null) return true
   if (depth >= maxDepth) return false
   if (Array.isArray(value)) {

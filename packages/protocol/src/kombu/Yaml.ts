@@ -2,7 +2,8 @@
  * The serializer `yaml` (`application/x-yaml`). Reads what PyYAML's `safe_dump` writes for task messages, by Effect's YAML parser; writes flow style, which
  * is JSON but for the numbers PyYAML would take for strings. Its own subpath, so that a bundle without YAML does not carry the parser.
  *
- * Times are read as text; tags (`!!binary`, `!!python/...`) are refused by the parser.
+ * Times are read as text. The parser refuses tags (`!!binary`, `!!python/...`) and explicit keys (`? `), which PyYAML writes for empty keys and for those with
+ * line breaks.
  */
 import * as YamlParser from "effect/encoding/Yaml"
 import type { Serializer } from "./Content.ts"

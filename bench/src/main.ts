@@ -1,0 +1,63 @@
+/** `bench` lists the benchmarks, `bench <name> [--json FILE]` runs one. */
+import { globSync, writeFileSync } from "node:fs"
+import * as os from "node:os"
+import { parseArgs } from "node:util"
+import * as Bench from "./Bench.ts"
+
+const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: "string" } } })
+const [name] = positionals
+const names = globSync("*.bench.ts", { cwd: import.meta.dirname })
+  .map((file) => file.slice(0, -".bench.ts".length))
+  .toSorted()
+
+const load = async (name: string): Promise<Bench.Timed | Bench.Once> => (await import(`./${name}.bench.ts`)).default
+
+const table = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  for (const row of rows) {
+    console.log(
+      row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join("  ")
+    )
+  }
+}
+const count = (value: number): string => Math.round(value).toLocaleString("en")
+const times = (ratio: number): string => `${ratio.toFixed(2)} x`
+
+if (name === undefined) {
+  for (const name of names) console.log(`${name.padEnd(20)}  ${(await load(name)).title}`)
+} else if (names.includes(name)) {
+  const bench = await load(name)
+  const machine = {
+    cpus: os.cpus().length,
+    model: os.cpus()[0]?.model,
+    memory: os.totalmem(),
+    system: `${os.type()} ${os.arch()}`,
+    node: process.version
+  }
+  console.log(`${bench.title} (${machine.cpus} x ${machine.model}, Node.js ${machine.node})\n`)
+
+  let results: ReadonlyArray<Bench.TimedResult> | ReadonlyArray<Bench.OnceResult>
+  if ("contestants" in bench) {
+    results = await Bench.runTimed(bench)
+    const rows = results.map(({ name, rate, ratio, noise }) => [
+      name,
+      count(rate),
+      times(ratio),
+      `${noise.toFixed(1)} %`
+    ])
+    table([["", `${bench.unit}/s`, "ratio", "noise"], ...rows])
+  } else {
+    results = await Bench.runOnce(bench)
+    table([["", bench.unit, "ratio"], ...results.map(({ name, value, ratio }) => [name, count(value), times(ratio)])])
+  }
+  if (values.json !== undefined) {
+    const { title, unit } = bench
+    writeFileSync(
+      values.json,
+      `${JSON.stringify({ name, title, unit, machine, at: new Date().toISOString(), results }, null, 2)}\n`
+    )
+  }
+} else {
+  console.error(`No benchmark ${name}: there is ${names.join(", ")}`)
+  process.exitCode = 1
+}

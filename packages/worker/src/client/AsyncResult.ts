@@ -1,0 +1,96 @@
+/**
+ * A handle on a task that was sent (celery/result.py). It holds an id and asks the backend; any number may exist for one
+ * task.
+ */
+import type { HubError } from "@apium/hub/HubError"
+import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
+import * as TaskState from "@apium/protocol/celery/TaskState"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Wire } from "../task/Task.ts"
+import { TaskFailed } from "../task/TaskError.ts"
+import type { ResultBackend } from "./ResultBackend.ts"
+
+export interface AsyncResult<A, E = never> {
+  readonly id: string
+  /** Waits for the end: the result, the task's own error if it declared one, or `TaskFailed`. */
+  readonly get: Effect.Effect<A, E | TaskFailed | HubError>
+  /** `PENDING` also for a task nobody knows, as in Celery. */
+  readonly state: Effect.Effect<string, HubError>
+  readonly ready: Effect.Effect<boolean, HubError>
+  /** Every state change, STARTED and custom ones such as PROGRESS included, until the task is ready. */
+  readonly changes: Stream.Stream<{ readonly state: string; readonly meta: unknown }, HubError>
+  /** Deletes what the backend holds of it. */
+  readonly forget: Effect.Effect<void, HubError>
+}
+
+export interface Codecs<A, E> {
+  readonly result: Wire<A>
+  readonly error: Wire<E> | undefined
+}
+
+export const make = <A, E>(
+  backend: ResultBackend["Service"],
+  id: string,
+  codecs: Codecs<A, E>,
+  options: { readonly ignored: boolean }
+): AsyncResult<A, E> => ({
+  id,
+  // As Celery has it: a result that will never be stored is None at once.
+  get: options.ignored
+    ? Effect.succeed(undefined as A)
+    : Effect.flatMap(backend.wait(id), (message) => conclude(message, codecs)),
+  state: Effect.map(
+    backend.get(id),
+    Option.match({ onNone: () => TaskState.PENDING, onSome: (message) => message.status })
+  ),
+  ready: Effect.map(
+    backend.get(id),
+    Option.exists((message) => TaskState.isReady(message.status))
+  ),
+  changes: Stream.map(backend.changes(id), (message) => ({ state: message.status, meta: message.result })),
+  forget: backend.forget(id)
+})
+
+/** What a final message means to the caller. */
+const conclude = <A, E>(
+  message: ResultMessage.ResultMessage,
+  { result, error }: Codecs<A, E>
+): Effect.Effect<A, E | TaskFailed> => {
+  if (message.status === TaskState.SUCCESS) {
+    return Effect.mapError(Schema.decodeUnknownEffect(result)(message.result), (refused) =>
+      failed(message, {
+        excType: "SchemaError",
+        excMessage: [`the result is not what the task's definition says: ${refused.message}`],
+        excModule: "apium"
+      })
+    )
+  }
+  const failure = ResultMessage.decodeFailure(message.result) ?? {
+    excType: "Exception",
+    excMessage: [],
+    excModule: "builtins"
+  }
+  // A declared error comes behind its text; anything else of that shape is not one of ours.
+  return error === undefined || failure.excMessage.length < 2
+    ? Effect.fail(failed(message, failure))
+    : Effect.flatMap(
+        Effect.option(Schema.decodeUnknownEffect(error)(failure.excMessage[1])),
+        Option.match({
+          onNone: () => Effect.fail<E | TaskFailed>(failed(message, failure)),
+          onSome: (typed) => Effect.fail<E | TaskFailed>(typed)
+        })
+      )
+}
+
+const failed = (message: ResultMessage.ResultMessage, failure: ResultMessage.Failure) =>
+  new TaskFailed({
+    taskId: message.taskId,
+    state: message.status,
+    excType: failure.excType,
+    excMessage: failure.excMessage,
+    excModule: failure.excModule,
+    traceback: Option.fromNullOr(message.traceback)
+  })

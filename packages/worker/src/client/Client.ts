@@ -1,0 +1,202 @@
+/**
+ * Sends tasks (celery/app/base.py `send_task`). Needs a connection and a result backend, nothing of the worker.
+ *
+ * A send that returned is in a queue: the broker confirmed it, and it is mandatory, so a queue that is not there is an error
+ * and not a silence.
+ */
+import { Connection } from "@apium/hub/Connection"
+import type { Arguments } from "@apium/hub/Exchange"
+import { Host } from "@apium/hub/Host"
+import type { HubError } from "@apium/hub/HubError"
+import type { Queue } from "@apium/hub/Queue"
+import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type { Params } from "../task/Binding.ts"
+import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
+import * as AsyncResult from "./AsyncResult.ts"
+import * as Publisher from "./Publisher.ts"
+import { ResultBackend } from "./ResultBackend.ts"
+
+export interface SendOptions {
+  /** Default: a new UUID. */
+  readonly taskId?: string | undefined
+  /** Not before this much time has passed. */
+  readonly countdown?: Duration.Input | undefined
+  /** Not before this time. */
+  readonly eta?: Date | undefined
+  /** Revoked if nobody started it by then; a duration also lets the broker drop the message. */
+  readonly expires?: Duration.Input | Date | undefined
+  readonly queue?: string | undefined
+  /** With `routingKey`: published there as it is, and nothing is declared. */
+  readonly exchange?: string | undefined
+  readonly routingKey?: string | undefined
+  readonly priority?: number | undefined
+  /** Headers of your own; they travel at the top level, next to Celery's, and through retries. */
+  readonly headers?: Arguments | undefined
+  /** A name to show instead of the task's. */
+  readonly shadow?: string | undefined
+  readonly ignoreResult?: boolean | undefined
+  readonly serializer?: string | undefined
+  readonly compression?: string | undefined
+}
+
+export class Client extends Context.Service<
+  Client,
+  {
+    readonly send: <N extends string, P extends Params, A, E>(
+      task: Task<N, P, A, E>,
+      payload: PayloadOf<P>,
+      options?: SendOptions
+    ) => Effect.Effect<AsyncResult.AsyncResult<A, E>, HubError | Schema.SchemaError>
+    /** One pipelined batch, one wait for all confirms. */
+    readonly sendAll: <N extends string, P extends Params, A, E>(
+      task: Task<N, P, A, E>,
+      payloads: ReadonlyArray<PayloadOf<P>>,
+      options?: Omit<SendOptions, "taskId">
+    ) => Effect.Effect<ReadonlyArray<AsyncResult.AsyncResult<A, E>>, HubError | Schema.SchemaError>
+    /** By name, unchecked: what Celery calls send_task. */
+    readonly sendTask: (
+      name: string,
+      args: ReadonlyArray<KombuJson>,
+      kwargs: Readonly<Record<string, KombuJson>>,
+      options?: SendOptions
+    ) => Effect.Effect<AsyncResult.AsyncResult<KombuJson>, HubError>
+  }
+>()("@apium/worker/Client") {
+  static readonly layer: Layer.Layer<Client, never, Connection | ResultBackend> = Layer.suspend(() => layerWith({}))
+}
+
+export interface Options {
+  /** Queues that are not Celery's plain ones (quorum, priorities, other bindings); declared as given when sent to. */
+  readonly queues?: ReadonlyArray<Queue> | undefined
+  /** Celery's `task_default_queue`; default `celery`. */
+  readonly defaultQueue?: string | undefined
+}
+
+/** `Client.layer` with options. */
+export const layerWith = (options: Options): Layer.Layer<Client, never, Connection | ResultBackend> =>
+  Layer.effect(Client, make(options))
+
+interface Call {
+  readonly args: ReadonlyArray<KombuJson>
+  readonly kwargs: Readonly<Record<string, KombuJson>>
+}
+
+const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Client["Service"], never, Connection | ResultBackend> {
+  const connection = yield* Connection
+  const backend = yield* ResultBackend
+  const host = yield* Host
+  const publisher = Publisher.make(connection, options.queues ?? [])
+  const defaultQueue = options.defaultQueue ?? "celery"
+  const origin = `gen${host.pid}@${host.hostname}`
+  // One id per client: where an rpc backend listens, and always sent.
+  const replyTo = crypto.randomUUID()
+
+  const outgoing = (
+    name: string,
+    call: Call,
+    task: TaskOptions,
+    send: SendOptions,
+    now: number
+  ): Publisher.Outgoing => {
+    const id = send.taskId ?? crypto.randomUUID()
+    const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
+    const expires = send.expires ?? task.expires
+    const waits = expires === undefined || expires instanceof Date ? undefined : Duration.toMillis(expires)
+    const expiresAt = expires instanceof Date ? expires.getTime() : waits === undefined ? undefined : now + waits
+    return {
+      task: {
+        headers: TaskMessage.makeHeaders({
+          task: name,
+          id,
+          shadow: send.shadow ?? null,
+          eta: eta === undefined ? null : TaskMessage.formatEta(eta),
+          expires: expiresAt === undefined ? null : TaskMessage.formatEta(expiresAt),
+          argsrepr: PythonRepr.argsRepr(call.args),
+          kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
+          origin,
+          ignoreResult: send.ignoreResult ?? task.ignoreResult ?? false,
+          ...(send.headers === undefined ? undefined : { extra: send.headers })
+        }),
+        ...call,
+        embed: TaskMessage.emptyEmbed
+      },
+      to:
+        send.exchange === undefined
+          ? { queue: send.queue ?? task.queue ?? defaultQueue }
+          : { exchange: send.exchange, routingKey: send.routingKey ?? "" },
+      priority: send.priority ?? task.priority ?? 0,
+      replyTo,
+      expiration: waits === undefined ? undefined : Math.ceil(waits),
+      notBefore: eta,
+      serializer: send.serializer,
+      compression: send.compression
+    }
+  }
+
+  const result = <A, E>(sent: Publisher.Outgoing, codecs: AsyncResult.Codecs<A, E>) =>
+    AsyncResult.make(backend, sent.task.headers.id, codecs, { ignored: sent.task.headers.ignoreResult })
+
+  const sendAll = <N extends string, P extends Params, A, E>(
+    task: Task<N, P, A, E>,
+    payloads: ReadonlyArray<PayloadOf<P>>,
+    send: SendOptions = {}
+  ) =>
+    Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const encode = encoder(task)
+      const batch = yield* Effect.forEach(payloads, (payload) =>
+        Effect.map(encode(payload), (call) => outgoing(task.name, call, task.options, send, now))
+      )
+      yield* publisher.publishAll(batch)
+      return batch.map((sent) => result(sent, task))
+    })
+
+  return {
+    send: (task, payload, send = {}) =>
+      Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        const sent = outgoing(task.name, yield* encoder(task)(payload), task.options, send, now)
+        yield* publisher.publish(sent)
+        return result(sent, task)
+      }),
+    sendAll,
+    sendTask: (name, args, kwargs, send = {}) =>
+      Effect.gen(function* () {
+        const sent = outgoing(name, { args, kwargs }, {}, send, yield* Clock.currentTimeMillis)
+        yield* publisher.publish(sent)
+        return result(sent, anything)
+      })
+  }
+})
+
+const anything: AsyncResult.Codecs<KombuJson, never> = {
+  result: Schema.declare((_value): _value is KombuJson => true),
+  error: undefined
+}
+
+type Encoder = (payload: unknown) => Effect.Effect<Call, Schema.SchemaError>
+
+/** One per task: building an encoder costs more than using it. */
+const encoders = new WeakMap<object, Encoder>()
+
+const encoder = <N extends string, P extends Params, A, E>(task: Task<N, P, A, E>): Encoder => {
+  const known = encoders.get(task)
+  if (known !== undefined) return known
+  const encode = Schema.encodeUnknownEffect(Schema.Struct(task.params))
+  const made: Encoder = (payload) =>
+    Effect.map(encode(payload) as Effect.Effect<unknown, Schema.SchemaError>, (encoded) =>
+      task.binding === "raw" ? (encoded as Call) : { args: [], kwargs: encoded as Readonly<Record<string, KombuJson>> }
+    )
+  encoders.set(task, made)
+  return made
+}

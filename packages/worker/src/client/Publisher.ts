@@ -1,0 +1,101 @@
+/**
+ * Task messages onto queues: what the client sends and what a worker sends again (celery/app/amqp.py `send_task_message`).
+ * The queue, its exchange and its binding are declared first, once per link; the publish itself goes to the default exchange
+ * with the queue's name as routing key, as Celery's does.
+ */
+import type { Connection } from "@apium/hub/Connection"
+import * as Exchange from "@apium/hub/Exchange"
+import type { HubError } from "@apium/hub/HubError"
+import type { Message, Route } from "@apium/hub/Message"
+import * as Queue from "@apium/hub/Queue"
+import * as Serializer from "@apium/hub/Serializer"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import * as Effect from "effect/Effect"
+
+export interface Outgoing {
+  readonly task: Omit<TaskMessage.TaskMessage, "protocol">
+  /** A queue by name, or an exchange that somebody else declares and binds. */
+  readonly to: { readonly queue: string } | { readonly exchange: string; readonly routingKey: string }
+  readonly priority: number
+  readonly replyTo?: string | undefined
+  /** Milliseconds the message may wait in its queue. */
+  readonly expiration?: number | undefined
+  /** Milliseconds since the epoch; the headers say the same as `eta`. */
+  readonly notBefore?: number | undefined
+  readonly serializer?: string | undefined
+  readonly compression?: string | undefined
+}
+
+export interface Publisher {
+  readonly publish: (outgoing: Outgoing) => Effect.Effect<void, HubError>
+  /** One pipelined batch, one wait for all. */
+  readonly publishAll: (batch: ReadonlyArray<Outgoing>) => Effect.Effect<void, HubError>
+}
+
+/** A queue as Celery makes it when nobody defined it: exchange, queue and routing key all of one name. */
+export const queueNamed = (name: string): Queue.Queue => Queue.bindTo(Exchange.direct(name), name)(Queue.make(name))
+
+/** Names that come from users may be many: past this they are looked up anew. */
+const maxRemembered = 10_000
+
+export const make = (connection: Connection["Service"], queues: ReadonlyArray<Queue.Queue>): Publisher => {
+  const configured = new Map(queues.map((queue) => [queue.name, queue]))
+  const known = new Map(configured)
+
+  const queueOf = (name: string): Queue.Queue => {
+    const found = known.get(name)
+    if (found !== undefined) return found
+    if (known.size > maxRemembered) {
+      known.clear()
+      for (const [name, queue] of configured) known.set(name, queue)
+    }
+    const made = queueNamed(name)
+    known.set(name, made)
+    return made
+  }
+
+  const message = ({ task, ...outgoing }: Outgoing): Effect.Effect<Message, HubError> =>
+    Serializer.encode(TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
+      serializer: outgoing.serializer,
+      compression: outgoing.compression,
+      headers: TaskMessage.encodeHeaders(task.headers),
+      properties: {
+        correlationId: task.headers.id,
+        deliveryMode: "persistent",
+        priority: outgoing.priority,
+        replyTo: outgoing.replyTo,
+        expiration: outgoing.expiration === undefined ? undefined : String(outgoing.expiration)
+      }
+    })
+
+  const route = ({ to, notBefore }: Outgoing): Route =>
+    "queue" in to
+      ? { exchange: "", routingKey: to.queue, mandatory: true, notBefore }
+      : { exchange: to.exchange, routingKey: to.routingKey, mandatory: true, notBefore }
+
+  const declare = (batch: ReadonlyArray<Outgoing>): Effect.Effect<void, HubError> => {
+    const names = new Set<string>()
+    for (const { to } of batch) if ("queue" in to) names.add(to.queue)
+    return connection.declare({ queues: Array.from(names, queueOf) })
+  }
+
+  const publishAll = (batch: ReadonlyArray<Outgoing>): Effect.Effect<void, HubError> =>
+    Effect.andThen(
+      declare(batch),
+      Effect.flatMap(
+        Effect.forEach(batch, (outgoing) =>
+          Effect.map(message(outgoing), (message) => [message, route(outgoing)] as const)
+        ),
+        connection.publishAll
+      )
+    )
+
+  return {
+    publish: (outgoing) =>
+      Effect.andThen(
+        declare([outgoing]),
+        Effect.flatMap(message(outgoing), (message) => connection.publish(message, route(outgoing)))
+      ),
+    publishAll
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Results in the memory of this process: for tests and for programs whose client and worker are one. Nothing is kept for
+ * ever: a result goes after `expires`, and the oldest ones when there are more than `capacity`.
+ */
+import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
+import * as TaskState from "@apium/protocol/celery/TaskState"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { ResultBackend } from "../ResultBackend.ts"
+
+export interface Options {
+  /** Celery's `result_expires`; default one day. */
+  readonly expires?: Duration.Input | undefined
+  /** The most results kept; default 1,000,000. */
+  readonly capacity?: number | undefined
+}
+
+interface Stored {
+  readonly message: ResultMessage
+  readonly expiresAt: number
+}
+
+type Watcher = (message: ResultMessage) => void
+
+export const layer: Layer.Layer<ResultBackend> = Layer.suspend(() => layerWith({}))
+
+export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
+  Layer.effect(
+    ResultBackend,
+    Effect.map(Clock.Clock, (clock) => {
+      const expires = Duration.toMillis(options.expires ?? "1 day")
+      const capacity = options.capacity ?? 1_000_000
+      // Insertion order is age, for a changed result is inserted anew.
+      const stored = new Map<string, Stored>()
+      const watchers = new Map<string, Set<Watcher>>()
+
+      const store = (message: ResultMessage) =>
+        Effect.sync(() => {
+          const { taskId } = message
+          const before = stored.get(taskId)
+          if (before?.message.status === TaskState.SUCCESS) return
+          if (before !== undefined) stored.delete(taskId)
+          const now = clock.currentTimeMillisUnsafe()
+          stored.set(taskId, { message, expiresAt: now + expires })
+          for (const [oldest, { expiresAt }] of stored) {
+            if (expiresAt > now && stored.size <= capacity) break
+            stored.delete(oldest)
+          }
+          const watching = watchers.get(taskId)
+          if (watching !== undefined) for (const watch of watching) watch(message)
+        })
+
+      const find = (taskId: string): ResultMessage | undefined => {
+        const found = stored.get(taskId)
+        return found !== undefined && found.expiresAt > clock.currentTimeMillisUnsafe() ? found.message : undefined
+      }
+
+      /** Returns what ends the watch. */
+      const watch = (taskId: string, watcher: Watcher) => {
+        const watching = watchers.get(taskId) ?? new Set()
+        watching.add(watcher)
+        watchers.set(taskId, watching)
+        return () => {
+          watching.delete(watcher)
+          if (watching.size === 0) watchers.delete(taskId)
+        }
+      }
+
+      const wait = (taskId: string) =>
+        Effect.callback<ResultMessage>((resume) => {
+          const now = find(taskId)
+          if (now !== undefined && TaskState.isReady(now.status)) {
+            resume(Effect.succeed(now))
+            return
+          }
+          const leave = watch(taskId, (message) => {
+            if (!TaskState.isReady(message.status)) return
+            leave()
+            resume(Effect.succeed(message))
+          })
+          return Effect.sync(leave)
+        })
+
+      const changes = (taskId: string) =>
+        Stream.callback<ResultMessage>((queue) =>
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              const emit = (message: ResultMessage) => {
+                Queue.offerUnsafe(queue, message)
+                if (TaskState.isReady(message.status)) Queue.endUnsafe(queue)
+              }
+              const leave = watch(taskId, emit)
+              const now = find(taskId)
+              if (now !== undefined) emit(now)
+              return leave
+            }),
+            (leave) => Effect.sync(leave)
+          )
+        )
+
+      return {
+        store,
+        get: (taskId) => Effect.sync(() => Option.fromUndefinedOr(find(taskId))),
+        wait,
+        changes,
+        forget: (taskId) => Effect.sync(() => void stored.delete(taskId))
+      }
+    })
+  )

@@ -1,0 +1,134 @@
+/**
+ * One run of a handler, from the arguments on the wire to an outcome that is plain data: bind, decode, handle, encode, and
+ * decide about a retry. It never fails; being interrupted is all that can happen to it.
+ */
+import type { Failure } from "@apium/protocol/celery/ResultMessage"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Binding from "../task/Binding.ts"
+import * as Retry from "../task/Retry.ts"
+import type { PayloadOf, Task } from "../task/Task.ts"
+import { TaskContext } from "../task/TaskContext.ts"
+import * as TaskError from "../task/TaskError.ts"
+import type { Outcome } from "./Outcome.ts"
+
+/** Arguments as the message has them. */
+export interface Call {
+  readonly args: ReadonlyArray<KombuJson>
+  readonly kwargs: Readonly<Record<string, KombuJson>>
+}
+
+export type Perform = (call: Call) => Effect.Effect<Outcome, never, TaskContext>
+
+/** Arguments or a result that do not fit the task's definition: no retry can mend that. */
+class Misfit {
+  readonly failure: Failure
+  constructor(failure: Failure) {
+    this.failure = failure
+  }
+}
+
+const failed = (failure: Failure, traceback: string | null = null): Outcome => ({ _tag: "Failure", failure, traceback })
+
+const again = (at: number, failure: Failure, traceback: string | null): Outcome => ({
+  _tag: "Retry",
+  at,
+  failure,
+  traceback
+})
+
+export const make = <N extends string, P extends Binding.Params, A, E>(
+  task: Task<N, P, A, E>,
+  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering, TaskContext>
+): Perform => {
+  const signature = Binding.signature(task.name, task.params)
+  const decodePayload = Schema.decodeUnknownEffect(Schema.Struct(task.params))
+  const encodeResult = Schema.encodeUnknownEffect(task.result)
+  const encodeError = task.error === undefined ? undefined : Schema.encodeUnknownEffect(task.error)
+
+  const bind = ({ args, kwargs }: Call): unknown =>
+    task.binding === "raw" ? { args, kwargs } : Binding.bindUnsafe(signature, args, kwargs)
+
+  const decode = (bound: unknown): Effect.Effect<PayloadOf<P>, Misfit> =>
+    Effect.mapError(
+      decodePayload(bound) as Effect.Effect<PayloadOf<P>, Schema.SchemaError>,
+      (refused) =>
+        new Misfit(TaskError.typeError(`${signature.name}() was given arguments it does not take: ${refused.message}`))
+    )
+
+  const encode = (value: A): Effect.Effect<KombuJson, Misfit> =>
+    Effect.mapError(
+      encodeResult(value) as Effect.Effect<KombuJson, Schema.SchemaError>,
+      (refused) =>
+        new Misfit(
+          TaskError.typeError(`${signature.name}() gave a result that its definition refuses: ${refused.message}`)
+        )
+    )
+
+  /** The fields of a declared error; nothing for any other. */
+  const fieldsOf = (error: unknown): Effect.Effect<Option.Option<KombuJson>> =>
+    encodeError === undefined
+      ? Effect.succeedNone
+      : Effect.option(encodeError(error) as Effect.Effect<KombuJson, Schema.SchemaError>)
+
+  const toFailure = (error: unknown): Effect.Effect<Failure> =>
+    Effect.map(fieldsOf(error), (fields) => TaskError.toFailure(error, fields))
+
+  const delay = (retries: number): Effect.Effect<Duration.Duration> =>
+    task.options.retry === undefined
+      ? Effect.succeed(Duration.fromInputUnsafe(TaskError.defaultRetryDelay))
+      : task.options.retry.delay(retries)
+
+  const onRequested = Effect.fnUntraced(function* (requested: TaskError.RetryRequested, trace: string) {
+    const { id, retries } = yield* TaskContext
+    const max = requested.maxRetries ?? task.options.retry?.maxRetries ?? TaskError.defaultMaxRetries
+    const failure = yield* toFailure(requested.cause ?? requested)
+    if (max !== "forever" && retries >= max) {
+      return failed(requested.cause === undefined ? TaskError.maxRetriesExceeded(task.name, id) : failure, trace)
+    }
+    if (requested.eta !== undefined) return again(requested.eta.getTime(), failure, trace)
+    const countdown = requested.countdown ?? (yield* delay(retries))
+    return again((yield* Clock.currentTimeMillis) + Duration.toMillis(countdown), failure, trace)
+  })
+
+  const onFailure = Effect.fnUntraced(function* (error: unknown, trace: string) {
+    const { retries } = yield* TaskContext
+    const failure = yield* toFailure(error)
+    const policy = task.options.retry
+    if (policy === undefined || !Retry.allows(policy, retries, error)) return failed(failure, trace)
+    return again((yield* Clock.currentTimeMillis) + Duration.toMillis(yield* policy.delay(retries)), failure, trace)
+  })
+
+  const onCause = (cause: Cause.Cause<E | TaskError.Steering | Misfit>): Effect.Effect<Outcome, never, TaskContext> => {
+    const error = Cause.squash(cause)
+    if (error instanceof Misfit) return Effect.succeed(failed(error.failure))
+    if (error instanceof TaskError.Ignore) return Effect.succeed({ _tag: "Ignore" })
+    if (error instanceof TaskError.Reject) {
+      return Effect.succeed({ _tag: "Reject", requeue: error.requeue, reason: error.message })
+    }
+    const trace = TaskError.traceback(cause)
+    return error instanceof TaskError.RetryRequested ? onRequested(error, trace) : onFailure(error, trace)
+  }
+
+  return (call) =>
+    Effect.suspend(() => {
+      let bound: unknown
+      try {
+        bound = bind(call)
+      } catch (error) {
+        return Effect.succeed(failed(TaskError.typeError((error as Binding.BindingError).message)))
+      }
+      return Effect.matchCauseEffect(
+        Effect.flatMap(decode(bound), (payload) => Effect.flatMap(run(payload), encode)),
+        {
+          onSuccess: (value): Effect.Effect<Outcome> => Effect.succeed({ _tag: "Success", value }),
+          onFailure: onCause
+        }
+      )
+    })
+}

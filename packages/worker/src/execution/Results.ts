@@ -1,0 +1,75 @@
+/**
+ * What a worker writes to the result backend: each state in Python's shape (celery/backends/base.py, WIRE 4.5.2). A backend
+ * that is away costs a warning and the result, not the task.
+ */
+import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
+import * as Result from "@apium/protocol/celery/ResultMessage"
+import type { TaskHeaders } from "@apium/protocol/celery/TaskMessage"
+import * as TaskState from "@apium/protocol/celery/TaskState"
+import * as IsoTime from "@apium/protocol/kombu/IsoTime"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import type { HubError } from "@apium/hub/HubError"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { ResultBackend } from "../client/ResultBackend.ts"
+import { revoked } from "../task/TaskError.ts"
+
+/** The task a result is of; without headers (they could not be read) it is an id alone. */
+type Of = Pick<TaskHeaders, "id"> & Partial<Pick<TaskHeaders, "group" | "parentId" | "ignoreResult">>
+
+export interface Results {
+  readonly started: (of: Of, worker: { readonly pid: number; readonly hostname: string }) => Effect.Effect<void>
+  readonly success: (of: Of, value: KombuJson) => Effect.Effect<void>
+  readonly failure: (of: Of, failure: Result.Failure, traceback: string | null) => Effect.Effect<void>
+  readonly retry: (of: Of, failure: Result.Failure, traceback: string | null) => Effect.Effect<void>
+  readonly revoked: (of: Of, why: "revoked" | "expired" | "terminated") => Effect.Effect<void>
+  /** A state of the task's own; here the caller wants to know whether it was stored. */
+  readonly custom: (of: Of, state: string, meta: KombuJson) => Effect.Effect<void, HubError>
+}
+
+export const make = (backend: ResultBackend["Service"]): Results => {
+  const message = (of: Of, status: string, result: KombuJson): ResultMessage => ({
+    taskId: of.id,
+    status,
+    result,
+    traceback: null,
+    children: [],
+    dateDone: null,
+    groupId: of.group ?? undefined,
+    parentId: of.parentId ?? undefined
+  })
+
+  const store = (message: ResultMessage): Effect.Effect<void> =>
+    Effect.catch(backend.store(message), (error) =>
+      Effect.logWarning("A result could not be stored", {
+        id: message.taskId,
+        state: message.status,
+        reason: error.message
+      })
+    )
+
+  const final = (of: Of, status: string, result: KombuJson, rest: Partial<ResultMessage>): Effect.Effect<void> =>
+    of.ignoreResult === true
+      ? Effect.void
+      : Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          store({ ...message(of, status, result), dateDone: IsoTime.format(now), ...rest })
+        )
+
+  return {
+    started: (of, worker) =>
+      of.ignoreResult === true ? Effect.void : store(message(of, TaskState.STARTED, { ...worker })),
+    success: (of, value) => final(of, TaskState.SUCCESS, value, {}),
+    failure: (of, failure, traceback) => final(of, TaskState.FAILURE, Result.encodeFailure(failure), { traceback }),
+    // Its own id as the one child: the run that is to come.
+    retry: (of, failure, traceback) =>
+      of.ignoreResult === true
+        ? Effect.void
+        : store({
+            ...message(of, TaskState.RETRY, Result.encodeFailure(failure)),
+            traceback,
+            children: [{ id: of.id, parent: null, children: null }]
+          }),
+    revoked: (of, why) => final(of, TaskState.REVOKED, Result.encodeFailure(revoked(why)), { children: null }),
+    custom: (of, state, meta) => backend.store(message(of, state, meta))
+  }
+}

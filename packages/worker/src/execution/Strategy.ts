@@ -1,0 +1,126 @@
+/**
+ * What to do with a delivery (celery/worker/strategy.py): run it now, run it later, or settle it at once because it can
+ * never be run. Nothing in a message can make this fail: what cannot be understood goes to `<queue>.dead` with its reason,
+ * and whoever sent it sees a FAILURE if the message had an id.
+ */
+import type { Connection } from "@apium/hub/Connection"
+import * as DeadLetter from "@apium/hub/DeadLetter"
+import type { Delivery } from "@apium/hub/Delivery"
+import type { HubError } from "@apium/hub/HubError"
+import * as Serializer from "@apium/hub/Serializer"
+import type { Failure } from "@apium/protocol/celery/ResultMessage"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as TaskError from "../task/TaskError.ts"
+import type { Tasks } from "../task/Tasks.ts"
+import type { Request } from "./Request.ts"
+import type { Results } from "./Results.ts"
+
+export type Decision =
+  | { readonly _tag: "Run"; readonly request: Request }
+  /** Not before `until`, in milliseconds since the epoch. */
+  | { readonly _tag: "Wait"; readonly request: Request; readonly until: number }
+  /** Acknowledged or rejected already. */
+  | { readonly _tag: "Settled" }
+
+const settled: Decision = { _tag: "Settled" }
+
+export type Strategy = (delivery: Delivery) => Effect.Effect<Decision, HubError>
+
+export const make = (dependencies: {
+  readonly connection: Connection["Service"]
+  readonly tasks: Tasks["Service"]
+  readonly results: Results
+}): Strategy => {
+  const { connection, tasks, results } = dependencies
+
+  /** No task at all, or one nobody can read. */
+  const undecodable = (delivery: Delivery, text: string, id: string | undefined, failure: Failure) =>
+    Effect.gen(function* () {
+      yield* Effect.logWarning("Dead-lettered a message that is no readable task", {
+        queue: delivery.queue,
+        id,
+        reason: text
+      })
+      if (id !== undefined) yield* results.failure({ id }, failure, null)
+      yield* DeadLetter.send(connection, delivery, "undecodable", text)
+      return settled
+    })
+
+  const invalid = (delivery: Delivery, error: TaskMessage.InvalidTask | TaskMessage.UnknownMessage) =>
+    undecodable(delivery, error.message, error._tag === "InvalidTask" ? error.id : undefined, {
+      excType: error._tag,
+      excMessage: [error.message],
+      excModule: "celery.exceptions"
+    })
+
+  const unreadable = (delivery: Delivery, id: string | undefined, error: HubError) =>
+    undecodable(delivery, error.message, id, {
+      excType: error.reason._tag === "ContentDisallowed" ? "ContentDisallowed" : "DecodeError",
+      excMessage: [error.message],
+      excModule: "kombu.exceptions"
+    })
+
+  /** Rejected without requeue, and visible to the sender, as Celery has it. */
+  const notRegistered = (delivery: Delivery, headers: TaskMessage.TaskHeaders) =>
+    Effect.gen(function* () {
+      yield* Effect.logError("Received a task that is not registered", { task: headers.task, id: headers.id })
+      yield* results.failure(headers, TaskError.notRegistered(headers.task), null)
+      yield* delivery.reject({ requeue: false })
+      return settled
+    })
+
+  const expired = (delivery: Delivery, headers: TaskMessage.TaskHeaders) =>
+    Effect.gen(function* () {
+      yield* Effect.logInfo("Discarded an expired task", { task: headers.task, id: headers.id })
+      yield* results.revoked(headers, "expired")
+      yield* delivery.ack
+      return settled
+    })
+
+  const read = (delivery: Delivery): Effect.Effect<Decision, HubError> => {
+    const { headers } = delivery.message
+    if (TaskMessage.version(headers) !== 2) return readWhole(delivery)
+    const decoded = TaskMessage.decodeHeaders(headers)
+    if (Result.isFailure(decoded)) return invalid(delivery, decoded.failure)
+    // Who cannot run it need not read it.
+    return tasks.find(decoded.success.task) === undefined
+      ? notRegistered(delivery, decoded.success)
+      : readWhole(delivery, decoded.success)
+  }
+
+  const readWhole = (delivery: Delivery, headers?: TaskMessage.TaskHeaders): Effect.Effect<Decision, HubError> =>
+    Effect.matchEffect(Serializer.decode(delivery.message), {
+      onFailure: (error) => unreadable(delivery, headers?.id, error),
+      onSuccess: (payload) => {
+        const decoded = TaskMessage.decode(delivery.message.headers, payload)
+        return Result.isFailure(decoded) ? invalid(delivery, decoded.failure) : decide(delivery, decoded.success)
+      }
+    })
+
+  const decide = (delivery: Delivery, message: TaskMessage.TaskMessage): Effect.Effect<Decision, HubError> => {
+    const { headers } = message
+    const registered = tasks.find(headers.task)
+    if (registered === undefined) return notRegistered(delivery, headers)
+    const request: Request = { delivery, registered, message }
+    if (headers.eta === null && headers.expires === null) return Effect.succeed({ _tag: "Run", request })
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const until = headers.eta === null ? Result.succeed(now) : TaskMessage.parseEta(headers.eta)
+      const expires =
+        headers.expires === null ? Result.succeed(Number.POSITIVE_INFINITY) : TaskMessage.parseEta(headers.expires)
+      if (Result.isFailure(until)) return invalid(delivery, notATime("eta", headers, until.failure))
+      if (Result.isFailure(expires)) return invalid(delivery, notATime("expires", headers, expires.failure))
+      if (expires.success <= now) return expired(delivery, headers)
+      return Effect.succeed<Decision>(
+        until.success > now ? { _tag: "Wait", request, until: until.success } : { _tag: "Run", request }
+      )
+    })
+  }
+
+  return read
+}
+
+const notATime = (where: string, { task, id }: TaskMessage.TaskHeaders, error: TaskMessage.InvalidEta) =>
+  new TaskMessage.InvalidTask({ message: `headers.${where}: ${error.message}`, where: `headers.${where}`, task, id })

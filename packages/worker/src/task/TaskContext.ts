@@ -1,0 +1,37 @@
+/**
+ * What a handler knows of its own execution (Celery's `self.request`): a service, there wherever a handler runs.
+ */
+import type { HubError } from "@apium/hub/HubError"
+import type { Arguments } from "@apium/hub/Exchange"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+
+/** As data, so that it can travel to a thread. */
+export interface RequestInfo {
+  readonly id: string
+  readonly name: string
+  /** How often this task was run before. */
+  readonly retries: number
+  readonly rootId: string
+  readonly parentId: string | null
+  /** The headers of the application's own: `traceparent`, `x-tenant`. */
+  readonly headers: Arguments
+  readonly delivery: {
+    readonly exchange: string
+    readonly routingKey: string
+    readonly queue: string
+    readonly redelivered: boolean
+    readonly priority: number
+  }
+}
+
+export class TaskContext extends Context.Service<
+  TaskContext,
+  Omit<RequestInfo, "parentId"> & {
+    readonly parentId: Option.Option<string>
+    /** Stores a state of the task's own, `PROGRESS` say, with a value; `AsyncResult.changes` shows it. */
+    readonly updateState: (state: string, meta: KombuJson) => Effect.Effect<void, HubError>
+  }
+>()("@apium/worker/TaskContext") {}

@@ -1,0 +1,136 @@
+/**
+ * How a task ends when it does not return: what a handler may fail with to steer its own execution, and what the caller of a
+ * failed task gets. On the wire a failure is `{exc_type, exc_message, exc_module}` (celery/backends/base.py
+ * `prepare_exception`); Python builds the class again from type and module, so the errors Celery has keep its names.
+ */
+import type { Failure } from "@apium/protocol/celery/ResultMessage"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+/** Run this task again, later (`Retry.again`). */
+export class RetryRequested extends Schema.TaggedError<RetryRequested>()("Retry", {
+  countdown: Schema.optionalKey(Schema.Duration),
+  eta: Schema.optionalKey(Schema.Date),
+  maxRetries: Schema.optionalKey(Schema.Int),
+  cause: Schema.optionalKey(Schema.Unknown)
+}) {
+  override get message() {
+    return "The task asked to be run again"
+  }
+}
+
+/** Acknowledge and store nothing, as if the task had never been (celery.exceptions.Ignore). */
+export class Ignore extends Schema.TaggedError<Ignore>()("Ignore", {}) {
+  override get message() {
+    return "The task asked to be ignored"
+  }
+}
+
+/** Reject the message: back to its queue, or to where rejected messages go (celery.exceptions.Reject). */
+export class Reject extends Schema.TaggedError<Reject>()("Reject", {
+  requeue: Schema.Boolean,
+  reason: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    return this.reason ?? "The task asked for its message to be rejected"
+  }
+}
+
+/** What any handler may fail with, besides its own error. */
+export type Steering = RetryRequested | Ignore | Reject
+
+/** At the caller: the task ended in FAILURE or REVOKED. */
+export class TaskFailed extends Schema.TaggedError<TaskFailed>()("TaskFailed", {
+  taskId: Schema.String,
+  state: Schema.String,
+  excType: Schema.String,
+  /** The arguments of the exception. */
+  excMessage: Schema.Array(Schema.Unknown),
+  excModule: Schema.String,
+  traceback: Schema.Option(Schema.String)
+}) {
+  override get message() {
+    const [text] = this.excMessage
+    return `Task ${this.taskId} ended as ${this.state}: ${this.excType}${text === undefined ? "" : `: ${String(text)}`}`
+  }
+}
+
+export const notRegistered = (name: string): Failure => ({
+  excType: "NotRegistered",
+  excMessage: [name],
+  excModule: "celery.exceptions"
+})
+
+/** `why` is Celery's word: revoked, expired, terminated. */
+export const revoked = (why: string): Failure => ({
+  excType: "TaskRevokedError",
+  excMessage: [why],
+  excModule: "celery.exceptions"
+})
+
+export const maxRetriesExceeded = (name: string, id: string): Failure => ({
+  excType: "MaxRetriesExceededError",
+  excMessage: [`Can't retry ${name}[${id}]: it has been tried often enough`],
+  excModule: "celery.exceptions"
+})
+
+/** As Python's own: what binding errors and refused values are. */
+export const typeError = (message: string): Failure => ({
+  excType: "TypeError",
+  excMessage: [message],
+  excModule: "builtins"
+})
+
+/** The worker that ran the task is gone (billiard.exceptions.WorkerLostError). */
+export const workerLost = (text: string): Failure => ({
+  excType: "WorkerLostError",
+  excMessage: [text],
+  excModule: "billiard.exceptions"
+})
+
+/** Names that JavaScript and Python give to the same thing: Python's client gets its own class back. */
+const builtins: ReadonlySet<string> = new Set(["TypeError", "SyntaxError"])
+
+/** The module of everything that is ours or the user's: Python makes an exception class of that name. */
+const module = "apium"
+
+const messageOf = (error: object): string => {
+  const message = "message" in error ? error.message : undefined
+  return typeof message === "string" ? message : ""
+}
+
+const nameOf = (error: object): string => {
+  if ("_tag" in error && typeof error._tag === "string") return error._tag
+  return "name" in error && typeof error.name === "string" && error.name !== "" ? error.name : "Error"
+}
+
+/**
+ * Anything a handler failed with or threw, as an exception of Python's. `encoded` are the fields of a declared error: they
+ * travel behind the text, where a TypeScript caller finds them.
+ */
+export const toFailure = (error: unknown, encoded: Option.Option<KombuJson> = Option.none()): Failure => {
+  if (typeof error !== "object" || error === null) {
+    return { excType: "Exception", excMessage: [String(error)], excModule: "builtins" }
+  }
+  const excType = nameOf(error)
+  const message = messageOf(error)
+  return {
+    excType,
+    excMessage: Option.isSome(encoded) ? [message, encoded.value] : [message],
+    excModule: builtins.has(excType) ? "builtins" : module
+  }
+}
+
+/** A traceback is for people: the first 16 KiB are enough. */
+const maxTraceback = 16_384
+
+export const traceback = (cause: Cause.Cause<unknown>): string => Cause.pretty(cause).slice(0, maxTraceback)
+
+/** How long a retry waits when nobody says: Celery's `default_retry_delay`. */
+export const defaultRetryDelay: Duration.Input = "180 seconds"
+
+/** How often a task is retried when nobody says: Celery's `max_retries`. */
+export const defaultMaxRetries = 3

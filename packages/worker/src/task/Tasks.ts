@@ -1,0 +1,63 @@
+/**
+ * The registry of handlers: which tasks this worker can run. Each handler is a layer, so it brings the services it needs and
+ * leaves the registry when its scope closes.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Perform from "../execution/Perform.ts"
+import type { Params } from "./Binding.ts"
+import type { AnyTask, PayloadOf, Task } from "./Task.ts"
+import type { TaskContext } from "./TaskContext.ts"
+import type { Steering } from "./TaskError.ts"
+
+export interface Registered {
+  readonly task: AnyTask
+  readonly perform: Perform.Perform
+}
+
+export class Tasks extends Context.Service<
+  Tasks,
+  {
+    /** Sorted. */
+    readonly names: Effect.Effect<ReadonlyArray<string>>
+    readonly find: (name: string) => Registered | undefined
+    readonly register: (registered: Registered) => Effect.Effect<void>
+    readonly unregister: (registered: Registered) => Effect.Effect<void>
+  }
+>()("@apium/worker/Tasks") {
+  static readonly layer: Layer.Layer<Tasks> = Layer.sync(Tasks, () => {
+    const registry = new Map<string, Registered>()
+    return {
+      names: Effect.sync(() => [...registry.keys()].toSorted()),
+      find: (name) => registry.get(name),
+      register: (registered) => Effect.sync(() => void registry.set(registered.task.name, registered)),
+      unregister: (registered) =>
+        Effect.sync(() => {
+          if (registry.get(registered.task.name) === registered) registry.delete(registered.task.name)
+        })
+    }
+  })
+
+  /** Adds a handler to the registry in scope. Of two handlers of one name the later one runs. */
+  static readonly handle = <N extends string, P extends Params, A, E, R>(
+    task: Task<N, P, A, E>,
+    run: (payload: PayloadOf<P>) => Effect.Effect<A, E | Steering, R>
+  ): Layer.Layer<never, never, Tasks | Exclude<R, TaskContext>> =>
+    Layer.effectDiscard(
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        const context = yield* Effect.context<Exclude<R, TaskContext>>()
+        const registered: Registered = {
+          task,
+          perform: Perform.make(task, (payload) =>
+            Effect.provideContext(
+              run(payload) as Effect.Effect<A, E | Steering, TaskContext | Exclude<R, TaskContext>>,
+              context
+            )
+          )
+        }
+        yield* Effect.acquireRelease(tasks.register(registered), () => tasks.unregister(registered))
+      })
+    )
+}
