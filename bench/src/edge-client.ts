@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 
-const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
+const add = Task.make("proj.add", { params: { x: Schema.Finite, y: Schema.Finite }, result: Schema.Finite })
 
 const layer = Client.layer.pipe(
   Layer.provide(Connection.layer),

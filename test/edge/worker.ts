@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 
-const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
+const add = Task.make("proj.add", { params: { x: Schema.Finite, y: Schema.Finite }, result: Schema.Finite })
 const AddLive = Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))
 
 const Broker = Layer.merge(Connection.Connection.layer.pipe(Layer.provide(MemoryTransport.layer)), MemoryBackend.layer)

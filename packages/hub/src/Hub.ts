@@ -145,7 +145,9 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
 
   const tick: Effect.Effect<void> = Effect.suspend(() =>
-    hooks.size === 0 ? Effect.void : oneTick.withPermits(1)(Effect.forEach([...hooks], (hook) => hook, { discard: true }))
+    hooks.size === 0
+      ? Effect.void
+      : oneTick.withPermits(1)(Effect.forEach([...hooks], (hook) => hook, { discard: true }))
   )
 
   const track = <A, E, R>(work: Work, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -10,7 +10,8 @@
  *
  * It lives in a scope, holds one channel, and outlives a lost link: whoever waits goes on waiting on the next one, and what
  * was taken and not acknowledged goes back. It takes only what somebody asked for: unlike kombu's it keeps no buffer, so
- * that other consumers get the rest. A wait is a consumer of one message; nothing is polled.
+ * that other consumers get the rest. A wait is a consumer of one message; nothing is polled. After a `get` that timed out the
+ * consumer stays for the next `get`; a message that comes before that goes back to its queue, redelivered.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -80,17 +81,16 @@ export interface Options {
  * published to by its first binding, or by its name if it has none. Without a schema the payload is whatever the
  * serializer reads.
  */
-export const make: {
-  <A, I>(
-    queue: string | Queue.Queue,
-    options: Options & { readonly schema: Schema.Codec<A, I> }
-  ): Effect.Effect<SimpleQueue<A>, never, Connection | Scope.Scope>
-  (queue: string | Queue.Queue, options?: Options): Effect.Effect<SimpleQueue<unknown>, never, Connection | Scope.Scope>
-} = (
+export const make = <A = unknown, I = unknown>(
   queue: string | Queue.Queue,
-  options: Options & { readonly schema?: Schema.Codec<unknown, unknown> } = {}
-): Effect.Effect<SimpleQueue<unknown>, never, Connection | Scope.Scope> =>
-  open(typeof queue === "string" ? named(queue) : queue, options.schema ?? Schema.Unknown, options)
+  options: Options & { readonly schema?: Schema.Codec<A, I> | undefined } = {}
+): Effect.Effect<SimpleQueue<A>, never, Connection | Scope.Scope> =>
+  open(
+    typeof queue === "string" ? named(queue) : queue,
+    // Without a schema nothing says what A is, and it is unknown.
+    options.schema ?? (Schema.Unknown as Schema.Codec<unknown> as Schema.Codec<A, I>),
+    options
+  )
 
 const named = (name: string): Queue.Queue => Queue.bindTo(direct(name), name)(Queue.make(name))
 
@@ -99,11 +99,11 @@ interface Open {
   readonly scope: Scope.Closeable
 }
 
-const open = Effect.fnUntraced(function* (
+const open = Effect.fnUntraced(function* <A, I>(
   queue: Queue.Queue,
-  schema: Schema.Codec<unknown, unknown>,
+  schema: Schema.Codec<A, I>,
   options: Options
-): Effect.fn.Return<SimpleQueue<unknown>, never, Connection | Scope.Scope> {
+): Effect.fn.Return<SimpleQueue<A>, never, Connection | Scope.Scope> {
   const connection = yield* Connection
   const scope = yield* Effect.scope
   const decode = Schema.decodeUnknownEffect(schema)
@@ -140,15 +140,17 @@ const open = Effect.fnUntraced(function* (
 
   /** On the one channel, which has to stay open for as long as somebody holds a delivery; on another one when it failed. */
   const onChannel = <A>(work: (channel: Channel) => Effect.Effect<A, HubError>): Effect.Effect<A, HubError> =>
-    opening.withPermits(1)(Effect.suspend(() => (current === undefined ? openChannel : Effect.succeed(current)))).pipe(
-      Effect.flatMap((used) =>
-        Effect.tapError(work(used.channel), (error) => {
-          if (current === used) current = undefined
-          return Scope.close(used.scope, Exit.fail(error))
-        })
-      ),
-      connection.recover
-    )
+    opening
+      .withPermits(1)(Effect.suspend(() => (current === undefined ? openChannel : Effect.succeed(current))))
+      .pipe(
+        Effect.flatMap((used) =>
+          Effect.tapError(work(used.channel), (error) => {
+            if (current === used) current = undefined
+            return Scope.close(used.scope, Exit.fail(error))
+          })
+        ),
+        connection.recover
+      )
 
   // ---------------------------------------------------------------- waiting
 
@@ -176,7 +178,8 @@ const open = Effect.fnUntraced(function* (
       if (waiting === 0) yield* giveBack
       news.openUnsafe()
     }
-  }).pipe(Effect.ensuring(Effect.sync(() => void (fetching = false))))
+    fetching = false
+  })
 
   /** What came too late for whoever asked. */
   const giveBack: Effect.Effect<void> = Effect.suspend(() =>
@@ -215,7 +218,7 @@ const open = Effect.fnUntraced(function* (
 
   const read = Effect.fnUntraced(function* (
     delivery: Delivery
-  ): Effect.fn.Return<Received<unknown>, HubError | Schema.SchemaError> {
+  ): Effect.fn.Return<Received<A>, HubError | Schema.SchemaError> {
     const payload = yield* Effect.flatMap(Serializer.decode(delivery.message), decode).pipe(
       Effect.tapCause((cause) => DeadLetter.send(connection, delivery, "undecodable", String(Cause.squash(cause))))
     )
@@ -249,9 +252,11 @@ const open = Effect.fnUntraced(function* (
       return Effect.uninterruptibleMask((restore) => Effect.flatMap(wait(restore, timeout), read))
     },
     getNowait: Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(take), (found) =>
-        Option.isSome(found) ? read(found.value) : new Empty({ queue: queue.name })
-      )
+      Effect.gen(function* () {
+        const found = yield* restore(take)
+        if (Option.isNone(found)) return yield* new Empty({ queue: queue.name })
+        return yield* read(found.value)
+      })
     ),
     size: onDeclared((channel) =>
       Effect.map(channel.queueDeclare(queue, { passive: true }), ({ messageCount }) => messageCount)

@@ -31,28 +31,56 @@ export interface Codecs<A, E> {
   readonly error: Wire<E> | undefined
 }
 
+/** A class with getters, for a batch of 100,000 tasks has as many: five effects each would be most of what sending costs. */
+class Result<A, E> implements AsyncResult<A, E> {
+  readonly id: string
+  readonly #backend: ResultBackend["Service"]
+  readonly #codecs: Codecs<A, E>
+  readonly #ignored: boolean
+
+  constructor(backend: ResultBackend["Service"], id: string, codecs: Codecs<A, E>, ignored: boolean) {
+    this.id = id
+    this.#backend = backend
+    this.#codecs = codecs
+    this.#ignored = ignored
+  }
+
+  get get(): Effect.Effect<A, E | TaskFailed | HubError> {
+    // As Celery has it: a result that will never be stored is None at once.
+    return this.#ignored
+      ? Effect.succeed(undefined as A)
+      : Effect.flatMap(this.#backend.wait(this.id), (message) => conclude(message, this.#codecs))
+  }
+
+  get state(): Effect.Effect<string, HubError> {
+    return Effect.map(
+      this.#backend.get(this.id),
+      Option.match({ onNone: () => TaskState.PENDING, onSome: (message) => message.status })
+    )
+  }
+
+  get ready(): Effect.Effect<boolean, HubError> {
+    return Effect.map(
+      this.#backend.get(this.id),
+      Option.exists((message) => TaskState.isReady(message.status))
+    )
+  }
+
+  get changes(): Stream.Stream<{ readonly state: string; readonly meta: unknown }, HubError> {
+    return Stream.map(this.#backend.changes(this.id), (message) => ({ state: message.status, meta: message.result }))
+  }
+
+  get forget(): Effect.Effect<void, HubError> {
+    return this.#backend.forget(this.id)
+  }
+}
+
 export const make = <A, E>(
   backend: ResultBackend["Service"],
   id: string,
   codecs: Codecs<A, E>,
   options: { readonly ignored: boolean }
-): AsyncResult<A, E> => ({
-  id,
-  // As Celery has it: a result that will never be stored is None at once.
-  get: options.ignored
-    ? Effect.succeed(undefined as A)
-    : Effect.flatMap(backend.wait(id), (message) => conclude(message, codecs)),
-  state: Effect.map(
-    backend.get(id),
-    Option.match({ onNone: () => TaskState.PENDING, onSome: (message) => message.status })
-  ),
-  ready: Effect.map(
-    backend.get(id),
-    Option.exists((message) => TaskState.isReady(message.status))
-  ),
-  changes: Stream.map(backend.changes(id), (message) => ({ state: message.status, meta: message.result })),
-  forget: backend.forget(id)
-})
+): AsyncResult<A, E> => new Result(backend, id, codecs, options.ignored)
 
 /** What a final message means to the caller. */
 const conclude = <A, E>(

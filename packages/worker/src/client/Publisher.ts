@@ -54,8 +54,9 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
     return made
   }
 
-  const message = ({ task, ...outgoing }: Outgoing): Effect.Effect<Message, HubError> =>
-    Serializer.encode(TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
+  const message = (outgoing: Outgoing): Effect.Effect<Message, HubError> => {
+    const { task } = outgoing
+    return Serializer.encode(TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
       serializer: outgoing.serializer,
       compression: outgoing.compression,
       headers: TaskMessage.encodeHeaders(task.headers),
@@ -67,6 +68,7 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
         expiration: outgoing.expiration === undefined ? undefined : String(outgoing.expiration)
       }
     })
+  }
 
   const route = ({ to, notBefore }: Outgoing): Route =>
     "queue" in to

@@ -2,7 +2,7 @@
  * The events of a cluster as a stream (celery/events/receiver.py): of workers in any language. Events are transient; those
  * sent while nobody listens, or while the link is away, are gone.
  */
-import { Connection } from "@apium/hub/Connection"
+import type { Connection } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
 import type { HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"

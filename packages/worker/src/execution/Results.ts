@@ -48,11 +48,22 @@ export const make = (backend: ResultBackend["Service"]): Results => {
       })
     )
 
+  // Thousands of tasks end in one millisecond, and its text is made once.
+  let lastMillis = Number.NaN
+  let lastText = ""
+  const dateDone = (now: number): string => {
+    if (now !== lastMillis) {
+      lastMillis = now
+      lastText = IsoTime.format(now)
+    }
+    return lastText
+  }
+
   const final = (of: Of, status: string, result: KombuJson, rest: Partial<ResultMessage>): Effect.Effect<void> =>
     of.ignoreResult === true
       ? Effect.void
       : Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          store({ ...message(of, status, result), dateDone: IsoTime.format(now), ...rest })
+          store({ ...message(of, status, result), dateDone: dateDone(now), ...rest })
         )
 
   return {

@@ -3,7 +3,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
+import * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import type * as Scope from "effect/Scope"
 import type { Request } from "./Request.ts"
@@ -22,32 +22,38 @@ export const make = (
   run: (request: Request) => Effect.Effect<void>
 ): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+    const fork = Effect.runForkWith(yield* Effect.context())
+    const fibers = new Set<Fiber.Fiber<void>>()
     const waiting = MutableList.make<Request>()
     const watchers = new Set<Deferred.Deferred<void>>()
-    let running = 0
     let pumping = false
 
     // A run that never waits is over before `fork` returns: hence a loop, and not one call inside the other.
     const pump = (): void => {
       if (pumping) return
       pumping = true
-      while (running < concurrency) {
+      while (fibers.size < concurrency) {
         const next = MutableList.take(waiting)
         if (next === MutableList.Empty) break
-        running++
-        fork(run(next)).addObserver(finished)
+        const fiber = fork(run(next))
+        fibers.add(fiber)
+        fiber.addObserver(() => finished(fiber))
       }
       pumping = false
     }
 
-    const finished = (): void => {
-      running--
+    const finished = (fiber: Fiber.Fiber<void>): void => {
+      fibers.delete(fiber)
       pump()
-      if (running > 0) return
+      if (fibers.size > 0) return
       for (const watcher of watchers) Deferred.doneUnsafe(watcher, Effect.void)
       watchers.clear()
     }
+
+    yield* Effect.addFinalizer(() => {
+      MutableList.clear(waiting)
+      return Fiber.interruptAll(fibers)
+    })
 
     return {
       submit: (request) => {
@@ -56,7 +62,7 @@ export const make = (
       },
       takeBack: () => MutableList.takeAll(waiting),
       idle: Effect.suspend(() => {
-        if (running === 0) return Effect.void
+        if (fibers.size === 0) return Effect.void
         const watcher = Deferred.makeUnsafe<void>()
         watchers.add(watcher)
         return Deferred.await(watcher)

@@ -95,7 +95,10 @@ export const make = (dependencies: {
     Effect.matchEffect(Serializer.decode(delivery.message), {
       onFailure: (error) => unreadable(delivery, headers?.id, error),
       onSuccess: (payload) => {
-        const decoded = TaskMessage.decode(delivery.message.headers, payload)
+        const decoded =
+          headers !== undefined && Array.isArray(payload)
+            ? decodeBody(headers, payload)
+            : TaskMessage.decode(delivery.message.headers, payload)
         return Result.isFailure(decoded) ? invalid(delivery, decoded.failure) : decide(delivery, decoded.success)
       }
     })
@@ -121,6 +124,13 @@ export const make = (dependencies: {
 
   return read
 }
+
+/** The headers have been read: once is enough. */
+const decodeBody = (headers: TaskMessage.TaskHeaders, payload: unknown) =>
+  Result.try({
+    try: () => TaskMessage.decodeBodyUnsafe(headers, payload),
+    catch: (error) => error as TaskMessage.InvalidTask
+  })
 
 const notATime = (where: string, { task, id }: TaskMessage.TaskHeaders, error: TaskMessage.InvalidEta) =>
   new TaskMessage.InvalidTask({ message: `headers.${where}: ${error.message}`, where: `headers.${where}`, task, id })

@@ -8,7 +8,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { RetryRequested } from "./TaskError.ts"
 
@@ -84,6 +83,6 @@ export const unless =
   (...names: ReadonlyArray<string>) =>
   (error: unknown): boolean => {
     if (typeof error !== "object" || error === null) return true
-    const name = Option.fromNullishOr("_tag" in error ? error._tag : "name" in error ? error.name : undefined)
-    return !(Option.isSome(name) && names.includes(String(name.value)))
+    const name = "_tag" in error ? error._tag : "name" in error ? error.name : undefined
+    return typeof name !== "string" || !names.includes(name)
   }

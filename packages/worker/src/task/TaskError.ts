@@ -54,7 +54,7 @@ export class TaskFailed extends Schema.TaggedError<TaskFailed>()("TaskFailed", {
 }) {
   override get message() {
     const [text] = this.excMessage
-    return `Task ${this.taskId} ended as ${this.state}: ${this.excType}${text === undefined ? "" : `: ${String(text)}`}`
+    return `Task ${this.taskId} ended as ${this.state}: ${this.excType}${typeof text === "string" ? `: ${text}` : ""}`
   }
 }
 

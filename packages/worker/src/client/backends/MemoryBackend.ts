@@ -39,6 +39,17 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
       const stored = new Map<string, Stored>()
       const watchers = new Map<string, Set<Watcher>>()
 
+      let sweepAt = Number.NEGATIVE_INFINITY
+
+      /** Drops what is too old or too much, and notes when the next one is due: walking the map costs more than a store. */
+      const sweep = (now: number): void => {
+        for (const [oldest, { expiresAt }] of stored) {
+          sweepAt = expiresAt
+          if (expiresAt > now && stored.size <= capacity) return
+          stored.delete(oldest)
+        }
+      }
+
       const store = (message: ResultMessage) =>
         Effect.sync(() => {
           const { taskId } = message
@@ -47,10 +58,7 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
           if (before !== undefined) stored.delete(taskId)
           const now = clock.currentTimeMillisUnsafe()
           stored.set(taskId, { message, expiresAt: now + expires })
-          for (const [oldest, { expiresAt }] of stored) {
-            if (expiresAt > now && stored.size <= capacity) break
-            stored.delete(oldest)
-          }
+          if (now >= sweepAt || stored.size > capacity) sweep(now)
           const watching = watchers.get(taskId)
           if (watching !== undefined) for (const watch of watching) watch(message)
         })
