@@ -28,6 +28,8 @@ export interface Contestant {
 }
 
 export interface Started {
+  /** Before each turn, unmeasured. */
+  readonly prepare?: () => unknown
   /** Does all `operations` of one turn; a promise is waited for. */
   readonly turn: () => unknown
   readonly stop?: () => unknown
@@ -83,6 +85,7 @@ export const runTimed = async (bench: Timed): Promise<ReadonlyArray<TimedResult>
     for (let round = -warmUp; round < rounds; round++) {
       for (let turn = 0; turn < entries.length; turn++) {
         const entry = entries[(turn + round + warmUp) % entries.length]!
+        await entry.prepare?.()
         // Nobody pays for the garbage of the one before.
         globalThis.gc?.()
         const started = performance.now()

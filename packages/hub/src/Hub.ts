@@ -169,6 +169,8 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
 
   yield* Effect.gen(function* () {
     yield* wake.await
+    // Opening the latch resumes us inside of the first `enqueue`: what else is due joins the turn.
+    yield* Effect.yieldNow
     wake.closeUnsafe()
     const batch = due.splice(0)
     yield* tick

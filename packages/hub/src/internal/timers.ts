@@ -84,7 +84,7 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
       Effect.gen(function* () {
         changed.closeUnsafe()
         const now = yield* Clock.currentTimeMillis
-        let due: Array<() => void> | undefined
+        let due: Array<Entry> | undefined
         for (
           let first = heap[0];
           first !== undefined && (first.run === undefined || first.at <= now);
@@ -92,13 +92,17 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
         ) {
           pop()
           if (first.run === undefined) continue
-          live--
-          const run = first.run
-          first.run = undefined
           due = due ?? []
-          due.push(run)
+          due.push(first)
         }
-        for (const run of due ?? []) run()
+        for (const entry of due ?? []) {
+          // One that is due together with it may have cancelled it.
+          if (entry.run === undefined) continue
+          const { run } = entry
+          entry.run = undefined
+          live--
+          run()
+        }
         const next = heap[0]
         if (next === undefined) yield* changed.await
         else yield* Effect.raceFirst(Effect.sleep(Math.max(0, next.at - now)), changed.await)

@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Channel, ConsumeOptions } from "../Channel.ts"
 import { type Delivery, settledTwice } from "../Delivery.ts"
-import { ConnectionLost, ConsumerCancelled, HubError } from "../HubError.ts"
+import { ConsumerCancelled, HubError } from "../HubError.ts"
 import type { Message, Route } from "../Message.ts"
 import { Prefetch } from "./Prefetch.ts"
 import { Method, refuse, type Subscriber, type VirtualBroker } from "./VirtualBroker.ts"
@@ -64,20 +64,23 @@ class VirtualDelivery implements Delivery {
     return Option.some(this.stored.deliveryCount)
   }
 
+  // Uninterruptible: once claimed, a message that is neither settled nor restored would be nobody's.
   get ack(): Effect.Effect<void, HubError> {
-    return Effect.suspend(() =>
+    return Effect.uninterruptibleMask(() =>
       this.claim() ? this.#channel.broker.store.settle([this.stored.tag]) : countSettledTwice
     )
   }
 
-  reject(options: { readonly requeue: boolean }): Effect.Effect<void, HubError> {
-    return Effect.suspend(() => {
-      if (!this.claim()) return countSettledTwice
-      const { broker } = this.#channel
-      return options.requeue
-        ? broker.store.restore([this.stored.tag], { side: "far" })
-        : broker.discard(this.stored, "rejected")
-    })
+  /** A getter, so that it can be taken off the delivery as `ack` can. */
+  get reject(): (options: { readonly requeue: boolean }) => Effect.Effect<void, HubError> {
+    return (options) =>
+      Effect.uninterruptibleMask(() => {
+        if (!this.claim()) return countSettledTwice
+        const { broker } = this.#channel
+        return options.requeue
+          ? broker.store.restore([this.stored.tag], { side: "far" })
+          : broker.discard(this.stored, "rejected")
+      })
   }
 
   /** Whether the caller is the one who settles it. */
@@ -97,7 +100,8 @@ export class VirtualChannel {
   readonly owner: object
   readonly held = new Set<VirtualDelivery>()
   readonly #closed = Deferred.makeUnsafe<never, HubError>()
-  readonly #tags = new Set<string>()
+  /** The consumers by their tags, and how each ends. */
+  readonly #consuming = new Map<string, Effect.Effect<void>>()
   #cause: HubError | undefined
   #consumers = 0
 
@@ -106,9 +110,12 @@ export class VirtualChannel {
     this.owner = owner
   }
 
-  /** Everything on the channel fails with this from now on; what it holds goes back, next in line and in order. */
+  /**
+   * Everything on the channel fails with this from now on; what it holds goes back, next in line and in order, and its
+   * consumers are gone, whether or not anybody pulls them.
+   */
   close(cause: HubError): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return Effect.uninterruptibleMask(() => {
       if (this.#cause !== undefined) return Effect.void
       this.#cause = cause
       const tags: Array<string> = []
@@ -117,7 +124,10 @@ export class VirtualChannel {
         tags.push(delivery.stored.tag)
       }
       Deferred.doneUnsafe(this.#closed, Effect.fail(cause))
-      return tags.length === 0 ? Effect.void : Effect.ignore(this.broker.store.restore(tags, { side: "near" }))
+      return Effect.andThen(
+        tags.length === 0 ? Effect.void : Effect.ignore(this.broker.store.restore(tags, { side: "near" })),
+        Effect.forEach([...this.#consuming.values()], (end) => end, { discard: true })
+      )
     })
   }
 
@@ -142,11 +152,21 @@ export class VirtualChannel {
       this.broker.store.take([queue], 1),
       ([stored]) => {
         if (stored === undefined) return Effect.succeedNone
+        if (this.#cause !== undefined) {
+          return Effect.andThen(this.broker.store.restore([stored.tag], { side: "near" }), Effect.fail(this.#cause))
+        }
         if (stored.expired) return Effect.andThen(this.broker.discard(stored, "expired"), next)
         return Effect.succeedSome(new VirtualDelivery(stored, this, "", undefined, false))
       }
     )
     return Effect.uninterruptible(Effect.andThen(this.broker.find(queue, this.owner, Method.basicGet), next))
+  }
+
+  #freeTag(): string {
+    let tag: string
+    do tag = `ctag-${++this.#consumers}`
+    while (this.#consuming.has(tag))
+    return tag
   }
 
   /** Registers the consumer for as long as the scope lives; the effect inside pulls its next deliveries. */
@@ -157,8 +177,8 @@ export class VirtualChannel {
     return Effect.gen({ self: this }, function* () {
       const { broker } = this
       const { store } = broker
-      const tag = options.consumerTag ?? `ctag-${++this.#consumers}`
-      if (this.#tags.has(tag)) {
+      const tag = options.consumerTag ?? this.#freeTag()
+      if (this.#consuming.has(tag)) {
         return yield* refuse(530, `NOT_ALLOWED - attempt to reuse consumer tag '${tag}'`, Method.basicConsume)
       }
       const noAck = options.noAck === true
@@ -170,16 +190,17 @@ export class VirtualChannel {
         cancel: Effect.asVoid(Deferred.fail(ended, new HubError({ reason: new ConsumerCancelled({ queue }) })))
       }
       const queues = [queue] as const
-      const tags = this.#tags
+      const consuming = this.#consuming
+      const end = Effect.suspend(() => {
+        consuming.delete(tag)
+        return Effect.andThen(Effect.ignore(broker.unsubscribe(queue, subscriber)), store.wake(queues))
+      })
       yield* Effect.acquireRelease(
         Effect.andThen(
           broker.subscribe(queue, subscriber, this.owner),
-          Effect.sync(() => tags.add(tag))
+          Effect.sync(() => consuming.set(tag, end))
         ),
-        () => {
-          tags.delete(tag)
-          return Effect.andThen(Effect.ignore(broker.unsubscribe(queue, subscriber)), store.wake(queues))
-        }
+        () => (consuming.get(tag) === end ? end : Effect.void)
       )
 
       /**
@@ -262,11 +283,3 @@ export class VirtualChannel {
       )
   }
 }
-
-/** A channel of this connection, closed with the scope. */
-export const open = (broker: VirtualBroker, owner: object): Effect.Effect<VirtualChannel, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => new VirtualChannel(broker, owner)),
-    (channel) =>
-      channel.close(new HubError({ reason: new ConnectionLost({ cause: "closed", text: "the channel was closed" }) }))
-  )

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { ConnectionLost, HubError } from "../HubError.ts"
 import type { Capabilities, Transport, TransportConnection } from "../Transport.ts"
 import * as VirtualBroker from "./VirtualBroker.ts"
-import * as VirtualChannel from "./VirtualChannel.ts"
+import { VirtualChannel } from "./VirtualChannel.ts"
 import type { VirtualStore } from "./VirtualStore.ts"
 
 export interface VirtualTransport {
@@ -20,18 +20,19 @@ export interface VirtualTransport {
 const lost = (text: string) => new HubError({ reason: new ConnectionLost({ cause: "closed", text }) })
 
 class VirtualConnection {
-  readonly channels = new Set<VirtualChannel.VirtualChannel>()
+  readonly channels = new Set<VirtualChannel>()
   readonly closed = Deferred.makeUnsafe<never, HubError>()
 
   /** Channels before queues: what they hold of an exclusive queue goes with it. */
   close(broker: VirtualBroker.VirtualBroker, error: HubError): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (!Deferred.doneUnsafe(this.closed, Effect.fail(error))) return Effect.void
-      return Effect.andThen(
-        Effect.forEach([...this.channels], (channel) => channel.close(error), { discard: true }),
-        Effect.ignore(broker.release(this))
-      )
-    })
+    return Effect.uninterruptibleMask(() =>
+      Deferred.doneUnsafe(this.closed, Effect.fail(error))
+        ? Effect.andThen(
+            Effect.forEach([...this.channels], (channel) => channel.close(error), { discard: true }),
+            Effect.ignore(broker.release(this))
+          )
+        : Effect.void
+    )
   }
 }
 
@@ -40,13 +41,21 @@ export const make = (name: string, store: VirtualStore, capabilities: Partial<Ca
   const connections = new Set<VirtualConnection>()
 
   const channel = (connection: VirtualConnection) =>
-    Effect.gen(function* () {
-      if (Deferred.isDoneUnsafe(connection.closed)) return yield* Deferred.await(connection.closed)
-      yield* Effect.addFinalizer(() => Effect.sync(() => connection.channels.delete(opened)))
-      const opened = yield* VirtualChannel.open(broker, connection)
-      connection.channels.add(opened)
-      return opened.verbs
-    })
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.suspend(() => {
+          if (Deferred.isDoneUnsafe(connection.closed)) return Deferred.await(connection.closed)
+          const opened = new VirtualChannel(broker, connection)
+          connection.channels.add(opened)
+          return Effect.succeed(opened)
+        }),
+        (opened) => {
+          connection.channels.delete(opened)
+          return opened.close(lost("the channel was closed"))
+        }
+      ),
+      (opened) => opened.verbs
+    )
 
   const connect = Effect.acquireRelease(
     Effect.sync(() => {
