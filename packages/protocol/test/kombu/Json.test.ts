@@ -247,8 +247,13 @@ describe("stringify", () => {
     assert.deepStrictEqual(Json.parse(Json.stringify(value)), value)
   })
 
-  it.prop("agrees with JSON on plain values", [Schema.Json], ([value]) => {
-    assert.deepStrictEqual(Json.parse(JSON.stringify(value)), JSON.parse(JSON.stringify(value)))
-    assert.deepStrictEqual(JSON.parse(Json.stringify(value)), JSON.parse(JSON.stringify(value)))
+  it.prop("agrees with JSON on plain values", [Schema.Json], ([drawn]) => {
+    // Integers beyond 2^53 are where the two are meant to differ: JSON rounds them.
+    const text = JSON.stringify(drawn, (_, value: unknown) =>
+      Number.isInteger(value) && !Number.isSafeInteger(value) ? 0 : value
+    )
+    const value = JSON.parse(text) as unknown
+    assert.deepStrictEqual(Json.parse(text), value)
+    assert.deepStrictEqual(JSON.parse(Json.stringify(value)), value)
   })
 })

@@ -1,6 +1,6 @@
 /**
  * Results in the memory of this process: for tests and for programs whose client and worker are one. Nothing is kept for
- * ever: a result goes after `expires`, and the oldest ones when there are more than `capacity`.
+ * ever: a result goes after `expires`, and the oldest tenth when there are more than `capacity`.
  */
 import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as TaskState from "@apium/protocol/celery/TaskState"
@@ -41,11 +41,15 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
 
       let sweepAt = Number.NEGATIVE_INFINITY
 
-      /** Drops what is too old or too much, and notes when the next one is due: walking the map costs more than a store. */
+      /**
+       * Drops what is too old, and a tenth when there is too much: a walk from a map's beginning passes all the entries that
+       * were deleted there, so one deletion per store would cost more with each.
+       */
       const sweep = (now: number): void => {
+        const keep = stored.size > capacity ? Math.floor(capacity * 0.9) : capacity
         for (const [oldest, { expiresAt }] of stored) {
           sweepAt = expiresAt
-          if (expiresAt > now && stored.size <= capacity) return
+          if (expiresAt > now && stored.size <= keep) return
           stored.delete(oldest)
         }
       }
