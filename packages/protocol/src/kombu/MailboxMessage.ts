@@ -10,8 +10,9 @@ import { describe, type Fields, field, isRecord } from "../internal/record.ts"
 export interface Request {
   readonly method: string
   readonly arguments: Readonly<Record<string, unknown>>
-  /** Names of nodes; `null` is everybody. Not looked at when there is a pattern. */
+  /** Names of nodes; `null` is everybody. */
   readonly destination: ReadonlyArray<string> | null
+  /** Looked at when there is no destination. */
   readonly pattern: string | null
   readonly matcher: "glob" | "pcre" | null
   readonly ticket: string | null
@@ -181,19 +182,21 @@ export const decodeReplyHeaders = (headers: Fields): Result.Result<ReplyHeaders,
 // ------------------------------------------------------------------ who is meant
 
 /**
- * Whether a request is for this node. As in kombu a pattern counts when there is a pattern and a matcher, else the destination; none is everybody.
+ * Whether a request is for this node. As in kombu (kombu/pidbox.py `handle_message`) the destination counts when there is one, else the pattern when there is a
+ * matcher too; none is everybody.
  *
  * `glob` is matched without a regular expression. `pcre` is anchored at the start, as Python's `re.match`, and limited to patterns that cannot backtrack without
  * end: at most 200 characters and 3 open-ended quantifiers, none of them on a group that holds a quantifier or a choice, no look-around, no back-references. Others
  * match nobody ({@link decodeRequest} says why).
  */
 export const matches = (request: Pick<Request, "destination" | "pattern" | "matcher">, node: string): boolean => {
+  if (request.destination !== null && request.destination.length > 0) return request.destination.includes(node)
   if (request.pattern !== null && request.pattern !== "" && request.matcher !== null) {
     if (request.matcher === "glob") return matchesGlob(request.pattern, node)
     const compiled = attempt(() => compile(request.pattern!))
     return Result.isSuccess(compiled) && node.length <= 255 && compiled.success.test(node)
   }
-  return request.destination === null || request.destination.length === 0 || request.destination.includes(node)
+  return true
 }
 
 /** Python's `fnmatch`: `*`, `?`, `[abc]`, `[a-z]`, `[!a-z]`. Takes time in proportion to the product of both lengths at worst. */
