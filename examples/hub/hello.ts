@@ -21,7 +21,7 @@ export const program = Effect.gen(function* () {
 
   yield* hub.addReader("asynt", Consumer.stream([queue]), (delivery) =>
     Effect.gen(function* () {
-      yield* Console.log(`received: ${yield* Serializer.decode(delivery.message)}`)
+      yield* Console.log("received:", yield* Serializer.decode(delivery.message))
       yield* delivery.ack
     })
   )

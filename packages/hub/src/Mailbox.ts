@@ -226,6 +226,8 @@ export const serve = <R>(
     const connection = yield* Connection
     const exchange = requestExchange(options)
     const queue = pipe(transient(MailboxMessage.nodeQueue(node, options.namespace)), Queue.bindTo(exchange))
+    const { consumerCount } = yield* connection.recover(connection.use((channel) => channel.queueDeclare(queue)))
+    if (consumerCount > 0) yield* Effect.logWarning(`Mailbox: another node is named ${node}; names have to be unique`)
     return yield* Consumer.stream([queue], { noAck: true }).pipe(
       Stream.mapEffect(
         Effect.fnUntraced(function* (delivery: Delivery) {

@@ -1,6 +1,6 @@
 import { Connection } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
-import { Hub } from "@apium/hub/Hub"
+import { Hub, type Timer } from "@apium/hub/Hub"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as Producer from "@apium/hub/Producer"
 import * as HubQueue from "@apium/hub/Queue"
@@ -9,6 +9,7 @@ import {
   Clock,
   Context,
   Deferred,
+  type Duration,
   Effect,
   Exit,
   Fiber,
@@ -298,9 +299,9 @@ describe("timers", () => {
     Effect.gen(function* () {
       const hub = yield* Hub
       let calls = 0
-      const timer = yield* hub.callRepeatedly(
+      const timer: Timer = yield* hub.callRepeatedly(
         "1 second",
-        Effect.suspend(() => {
+        Effect.suspend((): Effect.Effect<void, string> => {
           calls++
           if (calls === 1) return Effect.fail("once")
           if (calls === 2) return Effect.die("twice")
@@ -377,16 +378,14 @@ describe("turns", () => {
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let sleeping = 0
-      const counting: Clock.Clock = {
-        ...clock,
-        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
-        sleep: (duration) =>
+      const counting = Object.assign(Object.create(clock) as Clock.Clock, {
+        sleep: (duration: Duration.Duration) =>
           Effect.acquireUseRelease(
             Effect.sync(() => void sleeping++),
             () => clock.sleep(duration),
             () => Effect.sync(() => void sleeping--)
           )
-      }
+      })
       let turns = 0
       yield* Effect.gen(function* () {
         const hub = yield* Hub
@@ -417,7 +416,7 @@ describe("drain", () => {
     Effect.gen(function* () {
       const hub = yield* Hub
       const connection = yield* Connection
-      const producer = yield* Producer.make(Schema.Number, { routingKey: "jobs", declare: [jobs] })
+      const producer = yield* Producer.make(Schema.Finite, { routingKey: "jobs", declare: [jobs] })
       const begun = yield* Deferred.make<void>()
       const goOn = yield* Deferred.make<void>()
       let handled = 0

@@ -2,22 +2,45 @@ import * as MailboxMessage from "@apium/protocol/kombu/MailboxMessage"
 import { Connection } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
 import * as Exchange from "@apium/hub/Exchange"
+import { ConnectionLost, fail } from "@apium/hub/HubError"
 import * as Mailbox from "@apium/hub/Mailbox"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as Message from "@apium/hub/Message"
 import * as HubQueue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
+import { Transport } from "@apium/hub/Transport"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Layer, pipe, Queue, type Scope, Stream } from "effect"
-import { TestClock } from "effect/testing"
+import { TestClock, TestConsole } from "effect/testing"
 
 const Broker = Connection.layer.pipe(Layer.provideMerge(MemoryTransport.layer))
+
+/** A broker that cannot be found again. */
+const OneLinkOnly = Layer.effect(
+  Transport,
+  Effect.map(Transport, (transport) => {
+    let links = 0
+    const gone = fail(new ConnectionLost({ cause: "unreachable", text: "no broker" }))
+    return { ...transport, connect: Effect.suspend(() => (links++ === 0 ? transport.connect : gone)) }
+  })
+).pipe(Layer.provideMerge(MemoryTransport.layer))
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Layer.Success<typeof Broker> | Scope.Scope>) =>
   it.effect(name, () => effect.pipe(Effect.provide(Broker)))
 
 /** Lets every fiber run that can. */
 const settle = Effect.repeat(Effect.yieldNow, { times: 30 })
+
+/** Cuts the link, and is sure of it. */
+const cut = Effect.gen(function* () {
+  const connection = yield* Connection
+  const lost = yield* Effect.forkChild(
+    Stream.runDrain(Stream.takeUntil(connection.status, (status) => status === "connecting"))
+  )
+  yield* settle
+  yield* (yield* MemoryTransport.MemoryBroker).disconnect
+  yield* Fiber.join(lost)
+})
 
 const pong = (method: string) =>
   method === "ping" ? Effect.succeed({ ok: "pong" }) : Effect.fail(new Mailbox.UnknownMethod({ method }))
@@ -122,6 +145,16 @@ describe("who answers", () => {
       yield* TestClock.adjust("1 millis")
       assert.deepStrictEqual(yield* Fiber.join(asking), [])
     })
+  )
+
+  it.effect("a second node of the same name is served, with a warning", () =>
+    Effect.gen(function* () {
+      yield* Effect.forkScoped(Mailbox.serve("w1", pong))
+      yield* settle
+      yield* Effect.forkScoped(Mailbox.serve("w1", pong))
+      yield* settle
+      assert.include(String(yield* TestConsole.logLines), "another node is named w1")
+    }).pipe(Effect.provide(Broker))
   )
 
   test(
@@ -318,12 +351,24 @@ describe("what is on the wire", () => {
 })
 
 describe("when the link is lost", () => {
+  it.effect("a request that cannot be sent in time fails", () =>
+    Effect.gen(function* () {
+      yield* cut
+      const asking = yield* Effect.forkChild(
+        Effect.flip(Stream.runCollect(Mailbox.broadcast({ method: "ping" }, { timeout: "1 second" })))
+      )
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(asking)
+      assert.strictEqual(error.reason._tag, "ConnectionLost")
+    }).pipe(Effect.provide(Connection.layer.pipe(Layer.provideMerge(OneLinkOnly))))
+  )
+
   test(
     "nodes serve on the next one",
     Effect.gen(function* () {
-      const broker = yield* MemoryTransport.MemoryBroker
       yield* serveAll
-      yield* broker.disconnect
+      yield* cut
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(yield* ask({ method: "ping" }), nodes.toSorted())
     })
@@ -332,7 +377,6 @@ describe("when the link is lost", () => {
   test(
     "a command that is being executed goes on, once, and its caller hears the answer",
     Effect.gen(function* () {
-      const broker = yield* MemoryTransport.MemoryBroker
       const begun = yield* Queue.unbounded<number>()
       const goOn = yield* Deferred.make<void>()
       yield* Effect.forkScoped(
@@ -348,7 +392,7 @@ describe("when the link is lost", () => {
         Stream.runCollect(Mailbox.broadcast({ method: "pool_grow" }, { timeout: "1 minute", limit: 1 }))
       )
       yield* Queue.take(begun)
-      yield* broker.disconnect
+      yield* cut
       yield* TestClock.adjust("10 seconds")
       yield* Deferred.succeed(goOn, undefined)
       assert.deepStrictEqual(yield* Fiber.join(asking), [{ node: "w1", reply: "grown" }])
