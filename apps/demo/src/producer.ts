@@ -1,0 +1,78 @@
+/**
+ * `demo producer`: sends one task per file of a folder, and one each of the others, and waits for their results.
+ */
+import { Client } from "@apium/worker/client/Client"
+import * as Queue from "@apium/hub/Queue"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Broker from "./broker.ts"
+import * as Corpus from "./corpus.ts"
+import { run } from "./run.ts"
+import * as tasks from "./tasks.ts"
+import { plural, printable } from "./text.ts"
+
+/** Where the tasks wait for a worker: Celery's default queue. */
+export const queue = Queue.make("celery")
+
+/** Everything the demo asks for. What returns is in the queue. */
+export const send = Effect.fnUntraced(function* (paths: ReadonlyArray<string>, eta: number) {
+  const client = yield* Client
+  const due = (yield* Clock.currentTimeMillis) + eta * 1000
+  return {
+    // First, so that they wait while the files are read.
+    reminder: yield* client.send(tasks.reminder, { text: "Stand up" }, { eta: new Date(due) }),
+    due,
+    flaky: yield* client.send(tasks.flaky, { failures: 2 }),
+    // One batch, one wait for all.
+    pages: yield* client.sendAll(
+      tasks.index,
+      paths.map((path) => ({ path }))
+    )
+  }
+})
+
+export const folder = Argument.String("folder").pipe(
+  Argument.withDescription("The folder to index; left out: the sources and docs of Apium itself"),
+  Argument.optional
+)
+
+export const eta = Flag.Int("eta").pipe(
+  Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3600 }))),
+  Flag.withDescription("Seconds until demo.reminder is due"),
+  Flag.withDefault(1)
+)
+
+export const command = Command.make(
+  "producer",
+  { folder, eta },
+  Effect.fnUntraced(
+    function* ({ folder, eta }) {
+      const corpus = yield* Corpus.read(folder)
+      const sent = yield* send(
+        corpus.files.map(({ path }) => path),
+        eta
+      )
+      yield* Console.log(`Sent ${plural(sent.pages.length + 2, "task")}`)
+      for (const [index, page] of sent.pages.entries()) {
+        const line = yield* page.get.pipe(
+          Effect.match({
+            onSuccess: ({ words }) => plural(words, "word"),
+            onFailure: (error) => error.message
+          })
+        )
+        yield* Console.log(`${printable(corpus.files[index]!.name)}: ${line}`)
+      }
+      yield* Console.log(`demo.flaky: succeeded at run ${yield* sent.flaky.get}`)
+      yield* Console.log(`demo.reminder: ran ${(yield* sent.reminder.get) - sent.due} ms after its ETA`)
+    },
+    Effect.provide(Layer.provideMerge(Client.layer, Broker.shared("producer")))
+  )
+).pipe(Command.withDescription("Send a task for each file of a folder, and wait for the results"))
+
+if (import.meta.main) run(command)
