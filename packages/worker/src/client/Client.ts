@@ -7,7 +7,7 @@
 import { Connection } from "@apium/hub/Connection"
 import type { Arguments } from "@apium/hub/Exchange"
 import { Host } from "@apium/hub/Host"
-import type { HubError } from "@apium/hub/HubError"
+import { DecodeFailed, HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -101,7 +101,7 @@ const make = Effect.fnUntraced(function* (
   // One id per client: where an rpc backend listens, and always sent.
   const replyTo = crypto.randomUUID()
 
-  const outgoing = (
+  const outgoingUnsafe = (
     name: string,
     call: Call,
     task: TaskOptions,
@@ -119,8 +119,8 @@ const make = Effect.fnUntraced(function* (
           task: name,
           id,
           shadow: send.shadow ?? null,
-          eta: eta === undefined ? null : TaskMessage.formatEta(eta),
-          expires: expiresAt === undefined ? null : TaskMessage.formatEta(expiresAt),
+          eta: eta === undefined ? null : timeOf("eta", eta),
+          expires: expiresAt === undefined ? null : timeOf("expires", expiresAt),
           argsrepr: PythonRepr.argsRepr(call.args),
           kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
           origin,
@@ -136,10 +136,21 @@ const make = Effect.fnUntraced(function* (
           : { exchange: send.exchange, routingKey: send.routingKey ?? "" },
       priority: send.priority ?? task.priority ?? 0,
       replyTo,
-      expiration: waits === undefined ? undefined : Math.ceil(waits),
+      // A broker refuses the whole channel for a negative one.
+      expiration: waits === undefined ? undefined : Math.max(0, Math.ceil(waits)),
       notBefore: eta,
       serializer: send.serializer,
       compression: send.compression
+    }
+  }
+
+  /** A time that is none is the caller's mistake, and no defect. */
+  const outgoing = (...of: Parameters<typeof outgoingUnsafe>): Effect.Effect<Publisher.Outgoing, HubError> => {
+    try {
+      return Effect.succeed(outgoingUnsafe(...of))
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      return Effect.fail(new HubError({ reason: new DecodeFailed({ what: "the options of a task to be sent", text }) }))
     }
   }
 
@@ -155,7 +166,7 @@ const make = Effect.fnUntraced(function* (
       const now = yield* Clock.currentTimeMillis
       const encode = encoder(task)
       const batch = yield* Effect.forEach(payloads, (payload) =>
-        Effect.map(encode(payload), (call) => outgoing(task.name, call, task.options, send, now))
+        Effect.flatMap(encode(payload), (call) => outgoing(task.name, call, task.options, send, now))
       )
       yield* publisher.publishAll(batch)
       return batch.map((sent) => result(sent, task))
@@ -165,19 +176,28 @@ const make = Effect.fnUntraced(function* (
     send: (task, payload, send = {}) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
-        const sent = outgoing(task.name, yield* encoder(task)(payload), task.options, send, now)
+        const sent = yield* outgoing(task.name, yield* encoder(task)(payload), task.options, send, now)
         yield* publisher.publish(sent)
         return result(sent, task)
       }),
     sendAll,
     sendTask: (name, args, kwargs, send = {}) =>
       Effect.gen(function* () {
-        const sent = outgoing(name, { args, kwargs }, {}, send, yield* Clock.currentTimeMillis)
+        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* Clock.currentTimeMillis)
         yield* publisher.publish(sent)
         return result(sent, anything)
       })
   }
 })
+
+/** Throws for an invalid Date, and for a time Python cannot hold. */
+const timeOf = (option: "eta" | "expires", epochMillis: number): string => {
+  try {
+    return TaskMessage.formatEta(epochMillis)
+  } catch (error) {
+    throw new RangeError(`${option} is no time a message can carry: ${(error as RangeError).message}`)
+  }
+}
 
 const anything: AsyncResult.Codecs<KombuJson, never> = {
   result: Schema.declare((_value): _value is KombuJson => true),

@@ -37,6 +37,9 @@ export const exchange: Exchange.Exchange = Exchange.topic(EventMessage.exchange)
 /** More than this many unsent events means that the broker does not take them: the oldest go. */
 const maxBuffered = 10_000
 
+/** How long a worker that stops waits for its last events to be taken. */
+const lastWords = "1 second"
+
 export const layer = (options: {
   /** The worker's node name: `celery@host`. */
   readonly hostname: string
@@ -84,9 +87,20 @@ export const layer = (options: {
             )
       })
 
-      // Before the set of fibers, so that it runs after they ended: what they said is still sent.
-      yield* Effect.addFinalizer(() => flush)
+      // Before the set of fibers, so that it runs after they ended: what they said is still sent, if there is a broker.
+      yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(flush, lastWords)))
       const fork = yield* FiberSet.makeRuntime<never, void, never>()
+
+      // One list on its way at a time: while the broker takes none, the buffer and its bound are all there is.
+      let flushing = false
+      const drain = Effect.suspend(() => {
+        if (flushing) return Effect.void
+        flushing = true
+        return Effect.ensuring(
+          Effect.whileLoop({ while: () => buffer.length > 0, body: () => flush, step: () => undefined }),
+          Effect.sync(() => void (flushing = false))
+        )
+      })
 
       const send = (type: string, fields: Readonly<Record<string, KombuJson>>): void => {
         const event = EventMessage.custom(type, common(), fields)
@@ -99,8 +113,9 @@ export const layer = (options: {
           dropped++
         }
         buffer.push(event)
-        if (buffer.length === 1) fork(Effect.andThen(Effect.yieldNow, flush))
-        else if (buffer.length === EventMessage.bufferLimit) fork(flush)
+        if (flushing) return
+        if (buffer.length === 1) fork(Effect.andThen(Effect.yieldNow, drain))
+        else if (buffer.length === EventMessage.bufferLimit) fork(drain)
       }
 
       return { enabled: () => true, send }

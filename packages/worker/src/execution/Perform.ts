@@ -3,9 +3,11 @@
  * decide about a retry. It never fails; being interrupted is all that can happen to it.
  */
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
+import * as IsoTime from "@apium/protocol/kombu/IsoTime"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -23,7 +25,7 @@ export interface Call {
   readonly kwargs: Readonly<Record<string, KombuJson>>
 }
 
-export type Perform = (call: Call) => Effect.Effect<Outcome, never, TaskContext>
+export type Perform = (call: Call, request: TaskContext["Service"]) => Effect.Effect<Outcome>
 
 /** Arguments or a result that do not fit the task's definition: no retry can mend that. */
 class Misfit {
@@ -35,16 +37,17 @@ class Misfit {
 
 const failed = (failure: Failure, traceback: string | null = null): Outcome => ({ _tag: "Failure", failure, traceback })
 
-const again = (at: number, failure: Failure, traceback: string | null): Outcome => ({
-  _tag: "Retry",
-  at,
-  failure,
-  traceback
-})
+/** A time no message can carry (an invalid Date, an infinite countdown) cannot be waited for. */
+const again = (at: number, failure: Failure, traceback: string | null): Outcome =>
+  IsoTime.representable(at)
+    ? { _tag: "Retry", at, failure, traceback }
+    : failed(TaskError.valueError(`A task cannot be retried at ${at}: that is no time`), traceback)
 
-export const make = <N extends string, P extends Binding.Params, A, E>(
+/** `context` holds what the handler needs besides the request. */
+export const make = <N extends string, P extends Binding.Params, A, E, R>(
   task: Task<N, P, A, E>,
-  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering, TaskContext>
+  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering, R>,
+  context: Context.Context<Exclude<R, TaskContext>>
 ): Perform => {
   const signature = Binding.signature(task.name, task.params)
   const decodePayload = Schema.decodeUnknownEffect(Schema.Struct(task.params))
@@ -84,8 +87,11 @@ export const make = <N extends string, P extends Binding.Params, A, E>(
       ? Effect.succeed(Duration.fromInputUnsafe(TaskError.defaultRetryDelay))
       : task.options.retry.delay(retries)
 
-  const onRequested = Effect.fnUntraced(function* (requested: TaskError.RetryRequested, trace: string) {
-    const { id, retries } = yield* TaskContext
+  const onRequested = Effect.fnUntraced(function* (
+    requested: TaskError.RetryRequested,
+    { id, retries }: TaskContext["Service"],
+    trace: string
+  ) {
     const max = requested.maxRetries ?? task.options.retry?.maxRetries ?? TaskError.defaultMaxRetries
     const failure = yield* toFailure(requested.cause ?? requested)
     if (max !== "forever" && retries >= max) {
@@ -96,15 +102,17 @@ export const make = <N extends string, P extends Binding.Params, A, E>(
     return again((yield* Clock.currentTimeMillis) + Duration.toMillis(countdown), failure, trace)
   })
 
-  const onFailure = Effect.fnUntraced(function* (error: unknown, trace: string) {
-    const { retries } = yield* TaskContext
+  const onFailure = Effect.fnUntraced(function* (error: unknown, { retries }: TaskContext["Service"], trace: string) {
     const failure = yield* toFailure(error)
     const policy = task.options.retry
     if (policy === undefined || !Retry.allows(policy, retries, error)) return failed(failure, trace)
     return again((yield* Clock.currentTimeMillis) + Duration.toMillis(yield* policy.delay(retries)), failure, trace)
   })
 
-  const onCause = (cause: Cause.Cause<E | TaskError.Steering | Misfit>): Effect.Effect<Outcome, never, TaskContext> => {
+  const onCause = (
+    cause: Cause.Cause<E | TaskError.Steering | Misfit>,
+    request: TaskContext["Service"]
+  ): Effect.Effect<Outcome> => {
     const error = Cause.squash(cause)
     if (error instanceof Misfit) return Effect.succeed(failed(error.failure))
     if (error instanceof TaskError.Ignore) return Effect.succeed({ _tag: "Ignore" })
@@ -112,10 +120,18 @@ export const make = <N extends string, P extends Binding.Params, A, E>(
       return Effect.succeed({ _tag: "Reject", requeue: error.requeue, reason: error.message })
     }
     const trace = TaskError.traceback(cause)
-    return error instanceof TaskError.RetryRequested ? onRequested(error, trace) : onFailure(error, trace)
+    return Effect.catchDefect(
+      error instanceof TaskError.RetryRequested ? onRequested(error, request, trace) : onFailure(error, request, trace),
+      // The policy is the user's code, too.
+      (defect) => Effect.succeed(failed(TaskError.toFailure(defect), trace))
+    )
   }
 
-  return (call) =>
+  // Replaced, not merged: merging two contexts copies both for every task.
+  const handle = (payload: PayloadOf<P>, request: TaskContext["Service"]) =>
+    Effect.setContext(run(payload), Context.add(context, TaskContext, request) as unknown as Context.Context<R>)
+
+  return (call, request) =>
     Effect.suspend(() => {
       let bound: unknown
       try {
@@ -124,10 +140,10 @@ export const make = <N extends string, P extends Binding.Params, A, E>(
         return Effect.succeed(failed(TaskError.typeError((error as Binding.BindingError).message)))
       }
       return Effect.matchCauseEffect(
-        Effect.flatMap(decode(bound), (payload) => Effect.flatMap(run(payload), encode)),
+        Effect.flatMap(decode(bound), (payload) => Effect.flatMap(handle(payload, request), encode)),
         {
           onSuccess: (value): Effect.Effect<Outcome> => Effect.succeed({ _tag: "Success", value }),
-          onFailure: onCause
+          onFailure: (cause) => onCause(cause, request)
         }
       )
     })

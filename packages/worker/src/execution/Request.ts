@@ -3,21 +3,25 @@
  * (celery/worker/request.py).
  */
 import type { Delivery } from "@apium/hub/Delivery"
-import type { TaskMessage } from "@apium/protocol/celery/TaskMessage"
+import type { TaskHeaders, TaskMessage } from "@apium/protocol/celery/TaskMessage"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
 
 export interface Request {
-  readonly delivery: Delivery
+  /** Replaced when the link of the first one was lost and the message came again while the task runs. */
+  delivery: Delivery
   readonly registered: Registered
   readonly message: TaskMessage
+  /** Milliseconds since the epoch: not to be started from then on. */
+  readonly expiresAt?: number | undefined
 }
 
 /** Acknowledged after the run: the default, and what keeps a task when its worker dies. */
 export const acksLate = ({ registered }: Request): boolean => registered.task.options.acksLate ?? true
 
-export const ignoresResult = ({ registered, message }: Request): boolean =>
-  message.headers.ignoreResult || registered.task.options.ignoreResult === true
+/** What its results are of; whether they are wanted is for the caller and for the task to say. */
+export const resultOf = ({ registered, message: { headers } }: Request): TaskHeaders =>
+  registered.task.options.ignoreResult === true && !headers.ignoreResult ? { ...headers, ignoreResult: true } : headers
 
 export const info = ({ delivery, message: { headers } }: Request): RequestInfo => ({
   id: headers.id,

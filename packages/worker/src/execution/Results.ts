@@ -9,6 +9,7 @@ import * as TaskState from "@apium/protocol/celery/TaskState"
 import * as IsoTime from "@apium/protocol/kombu/IsoTime"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import type { HubError } from "@apium/hub/HubError"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { ResultBackend } from "../client/ResultBackend.ts"
@@ -40,11 +41,11 @@ export const make = (backend: ResultBackend["Service"]): Results => {
   })
 
   const store = (message: ResultMessage): Effect.Effect<void> =>
-    Effect.catch(backend.store(message), (error) =>
+    Effect.catchCause(backend.store(message), (cause) =>
       Effect.logWarning("A result could not be stored", {
         id: message.taskId,
         state: message.status,
-        reason: error.message
+        reason: Cause.pretty(cause)
       })
     )
 

@@ -12,6 +12,7 @@ export interface Slots {
   readonly submit: (request: Request) => void
   /** Takes back what has not begun. */
   readonly takeBack: () => ReadonlyArray<Request>
+  readonly running: () => ReadonlyMap<Fiber.Fiber<void>, Request>
   /** Completes when nothing runs. */
   readonly idle: Effect.Effect<void>
 }
@@ -23,7 +24,7 @@ export const make = (
 ): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fork = Effect.runForkWith(yield* Effect.context())
-    const fibers = new Set<Fiber.Fiber<void>>()
+    const fibers = new Map<Fiber.Fiber<void>, Request>()
     const waiting = MutableList.make<Request>()
     const watchers = new Set<Deferred.Deferred<void>>()
     let pumping = false
@@ -36,7 +37,7 @@ export const make = (
         const next = MutableList.take(waiting)
         if (next === MutableList.Empty) break
         const fiber = fork(run(next))
-        fibers.add(fiber)
+        fibers.set(fiber, next)
         fiber.addObserver(() => finished(fiber))
       }
       pumping = false
@@ -52,7 +53,7 @@ export const make = (
 
     yield* Effect.addFinalizer(() => {
       MutableList.clear(waiting)
-      return Fiber.interruptAll(fibers)
+      return Fiber.interruptAll(fibers.keys())
     })
 
     return {
@@ -61,6 +62,7 @@ export const make = (
         pump()
       },
       takeBack: () => MutableList.takeAll(waiting),
+      running: () => fibers,
       idle: Effect.suspend(() => {
         if (fibers.size === 0) return Effect.void
         const watcher = Deferred.makeUnsafe<void>()

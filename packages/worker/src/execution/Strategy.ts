@@ -8,13 +8,16 @@ import * as DeadLetter from "@apium/hub/DeadLetter"
 import type { Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
 import * as Serializer from "@apium/hub/Serializer"
+import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
 import type { Tasks } from "../task/Tasks.ts"
+import * as Expired from "./Expired.ts"
 import type { Request } from "./Request.ts"
 import type { Results } from "./Results.ts"
 
@@ -33,8 +36,9 @@ export const make = (dependencies: {
   readonly connection: Connection["Service"]
   readonly tasks: Tasks["Service"]
   readonly results: Results
+  readonly events: EventDispatcher["Service"]
 }): Strategy => {
-  const { connection, tasks, results } = dependencies
+  const { connection, tasks, results, events } = dependencies
 
   /** No task at all, or one nobody can read. */
   const undecodable = (delivery: Delivery, text: string, id: string | undefined, failure: Failure) =>
@@ -69,16 +73,14 @@ export const make = (dependencies: {
       yield* Effect.logError("Received a task that is not registered", { task: headers.task, id: headers.id })
       yield* results.failure(headers, TaskError.notRegistered(headers.task), null)
       yield* delivery.reject({ requeue: false })
+      if (events.enabled()) {
+        const exception = PythonRepr.exceptionRepr("NotRegistered", [headers.task])
+        events.send("task-failed", { uuid: headers.id, exception })
+      }
       return settled
     })
 
-  const expired = (delivery: Delivery, headers: TaskMessage.TaskHeaders) =>
-    Effect.gen(function* () {
-      yield* Effect.logInfo("Discarded an expired task", { task: headers.task, id: headers.id })
-      yield* results.revoked(headers, "expired")
-      yield* delivery.ack
-      return settled
-    })
+  const expired = Expired.make(results, events)
 
   const read = (delivery: Delivery): Effect.Effect<Decision, HubError> => {
     const { headers } = delivery.message
@@ -115,9 +117,10 @@ export const make = (dependencies: {
         headers.expires === null ? Result.succeed(Number.POSITIVE_INFINITY) : TaskMessage.parseEta(headers.expires)
       if (Result.isFailure(until)) return invalid(delivery, notATime("eta", headers, until.failure))
       if (Result.isFailure(expires)) return invalid(delivery, notATime("expires", headers, expires.failure))
-      if (expires.success <= now) return expired(delivery, headers)
+      const timed: Request = { ...request, expiresAt: expires.success }
+      if (expires.success <= now) return Effect.as(expired(timed), settled)
       return Effect.succeed<Decision>(
-        until.success > now ? { _tag: "Wait", request, until: until.success } : { _tag: "Run", request }
+        until.success > now ? { _tag: "Wait", request: timed, until: until.success } : { _tag: "Run", request: timed }
       )
     })
   }

@@ -8,13 +8,16 @@
 import { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
 import { Host } from "@apium/hub/Host"
-import { Hub } from "@apium/hub/Hub"
+import { Hub, type Timer } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import * as Topology from "@apium/hub/Topology"
+import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -22,7 +25,7 @@ import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
 import { Pool } from "../execution/Pool.ts"
-import type { Request } from "../execution/Request.ts"
+import { acksLate, type Request } from "../execution/Request.ts"
 import * as Results from "../execution/Results.ts"
 import * as Slots from "../execution/Slots.ts"
 import * as Strategy from "../execution/Strategy.ts"
@@ -52,42 +55,80 @@ export const layer = (
       const pool = yield* Pool
       const events = yield* EventDispatcher
       const hub = yield* Hub
+      const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const { pid } = yield* Host
       const results = Results.make(yield* ResultBackend)
       const publisher = Publisher.make(connection, options.queues)
-      const strategy = Strategy.make({ connection, tasks, results })
+      const strategy = Strategy.make({ connection, tasks, results, events })
       const node = { pid, hostname: options.hostname }
       const trace = Trace.make({ pool, results, publisher, events, clock, node })
-      const concurrency = Math.min(options.concurrency, pool.capacity)
+      const concurrency = Math.max(1, Math.min(options.concurrency, pool.capacity))
       const slots = yield* Slots.make(concurrency, trace)
       const prefetch = concurrency * (options.prefetchMultiplier ?? 4)
       const stopping = Latch.makeUnsafe(false)
       const stopped = Deferred.makeUnsafe<void>()
+      /** Open while there is no session. */
+      const between = Latch.makeUnsafe(true)
 
       /** Until it is due: in the broker where that can keep it, so that neither memory nor prefetch is held. */
-      const wait = (request: Request, until: number): Effect.Effect<void, HubError> => {
-        const { delivery } = request
-        return connection.capabilities.delay !== "worker" && until - clock.currentTimeMillisUnsafe() > parkBeyond
-          ? Effect.andThen(
-              connection.publish(delivery.message, { exchange: "", routingKey: delivery.queue, notBefore: until }),
-              delivery.ack
+      const wait = (request: Request, until: number): Effect.Effect<void, HubError> =>
+        connection.capabilities.delay !== "worker" && until - clock.currentTimeMillisUnsafe() > parkBeyond
+          ? Effect.catchIf(
+              park(request.delivery, until),
+              (error) => !error.recoverable,
+              (error) =>
+                Effect.andThen(
+                  Effect.logWarning("The broker does not keep a task until it is due: the worker holds it", {
+                    id: request.message.headers.id,
+                    reason: error.message
+                  }),
+                  hold(request, until)
+                )
             )
-          : Effect.asVoid(
-              hub.callAt(
-                until,
-                Effect.sync(() => slots.submit(request))
-              )
-            )
-      }
+          : hold(request, until)
+
+      const park = (delivery: Delivery, until: number): Effect.Effect<void, HubError> =>
+        Effect.andThen(
+          connection.publish(delivery.message, {
+            exchange: "",
+            routingKey: delivery.queue,
+            mandatory: true,
+            notBefore: until
+          }),
+          delivery.ack
+        )
+
+      const held = new Set<Timer>()
+
+      const hold = (request: Request, until: number): Effect.Effect<void> =>
+        Effect.suspend(() => {
+          let timer: Timer | undefined
+          const due = Effect.sync(() => {
+            if (timer !== undefined) held.delete(timer)
+            slots.submit(request)
+          })
+          return Effect.map(hub.callAt(until, due), (made) => {
+            timer = made
+            held.add(made)
+          })
+        })
+
+      /** What has not begun: it goes back with its channel, and comes again on the next. */
+      const letGo = Effect.suspend(() => {
+        const timers = [...held]
+        held.clear()
+        slots.takeBack()
+        return Effect.forEach(timers, (timer) => timer.cancel, { discard: true })
+      })
 
       const received = ({ message: { headers, args, kwargs } }: Request): void => {
         if (!events.enabled()) return
         events.send("task-received", {
           uuid: headers.id,
           name: headers.task,
-          args: headers.argsrepr ?? JSON.stringify(args),
-          kwargs: headers.kwargsrepr ?? JSON.stringify(kwargs),
+          args: headers.argsrepr ?? PythonRepr.argsRepr(args),
+          kwargs: headers.kwargsrepr ?? PythonRepr.kwargsRepr(kwargs),
           root_id: headers.rootId,
           parent_id: headers.parentId,
           retries: headers.retries,
@@ -96,10 +137,33 @@ export const layer = (
         })
       }
 
+      /** What runs on although the link it came on is gone. */
+      let orphans: ReadonlySet<Request> = new Set()
+
+      /**
+       * A task that comes again while it still runs here is not run twice: the delivery is settled as that run ends. Should
+       * that run be past its settling already, the message goes back.
+       */
+      const adopt = ({ delivery, message: { headers } }: Request): Effect.Effect<void, HubError> | undefined => {
+        for (const [fiber, request] of slots.running()) {
+          const known = request.message.headers
+          if (known.id !== headers.id || known.retries !== headers.retries || !orphans.has(request)) continue
+          if (!acksLate(request)) return delivery.ack
+          request.delivery = delivery
+          const after = Effect.andThen(Fiber.await(fiber), Effect.ignore(delivery.reject({ requeue: true })))
+          return Effect.asVoid(Effect.forkIn(after, scope))
+        }
+        return undefined
+      }
+
       const receive = (delivery: Delivery): Effect.Effect<void, HubError> =>
         Effect.flatMap(strategy(delivery), (decision) => {
           switch (decision._tag) {
             case "Run":
+              if (delivery.redelivered && orphans.size > 0) {
+                const adopted = adopt(decision.request)
+                if (adopted !== undefined) return adopted
+              }
               received(decision.request)
               slots.submit(decision.request)
               return Effect.void
@@ -111,35 +175,68 @@ export const layer = (
           }
         })
 
+      /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
+      const guarded = (delivery: Delivery): Effect.Effect<void, HubError> =>
+        Effect.catchCauseIf(
+          receive(delivery),
+          (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
+          (cause) =>
+            Effect.andThen(
+              Effect.logError("A message could not be dealt with, and was rejected", cause),
+              delivery.reject({ requeue: false })
+            )
+        )
+
+      const open = Effect.gen(function* () {
+        const channel = yield* connection.channel
+        return { channel, names: yield* Topology.declare(channel, { queues: options.queues }) }
+      })
+
       /** One link's worth: what is unsettled when its channel closes goes back to its queue, next in line. */
       const session = Effect.gen(function* () {
-        const channel = yield* connection.channel
-        const names = yield* Topology.declare(channel, { queues: options.queues })
+        // Whoever stops us while the broker is away does not wait for it.
+        const opened = yield* Effect.raceFirst(open, Effect.as(stopping.await, undefined))
+        if (opened === undefined) return
+        const { channel, names } = opened
         const intake = Effect.forEach(
           names,
           (name) =>
             Stream.runForEachArray(channel.consume(name, { prefetch }), (deliveries) =>
-              Effect.forEach(deliveries, receive, { discard: true })
+              Effect.forEach(deliveries, guarded, { discard: true })
             ),
           { concurrency: "unbounded", discard: true }
         )
         yield* Effect.raceFirst(intake, stopping.await)
-        slots.takeBack()
+        yield* letGo
         yield* slots.idle
       }).pipe(
-        // What was reserved on a lost link comes again on the next one.
-        Effect.onError(() => Effect.sync(() => slots.takeBack())),
-        Effect.scoped
+        Effect.onError(() =>
+          Effect.suspend(() => {
+            orphans = new Set(slots.running().values())
+            return letGo
+          })
+        ),
+        Effect.scoped,
+        Effect.ensuring(between.open)
       )
 
       yield* hub.run(
         "tasks",
-        Effect.suspend(() => (stopping.isOpen() ? Effect.void : session)).pipe(
+        Effect.suspend(() => (stopping.isOpen() ? Effect.void : Effect.andThen(between.close, session))).pipe(
           connection.recover,
+          // A stop does not wait for the pause before the next link.
+          Effect.raceFirst(Effect.andThen(stopping.await, between.await)),
           Effect.tapError((error) => Effect.logFatal("The worker can no longer consume", { reason: error.message })),
           Effect.ensuring(Deferred.succeed(stopped, undefined))
         )
       )
-      yield* Effect.addFinalizer(() => Effect.andThen(stopping.open, Deferred.await(stopped)))
+      // Tasks outlive the link they came on: the last of them may end long after the session.
+      yield* Effect.addFinalizer(() =>
+        stopping.open.pipe(Effect.andThen(Deferred.await(stopped)), Effect.andThen(slots.idle))
+      )
     })
   )
+
+/** A lost link is the session's to mend. */
+const isRecoverable = (cause: Cause.Cause<HubError>): boolean =>
+  cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error.recoverable)

@@ -57,7 +57,7 @@ export const bindUnsafe = (
     const takes =
       required.length === parameters.length
         ? plural(parameters.length, "positional argument")
-        : `from ${required.length} to ${plural(parameters.length, "positional argument")}`
+        : `from ${required.length} to ${parameters.length} positional arguments`
     throw new BindingError({
       message: `${name}() takes ${takes} but ${args.length} ${args.length === 1 ? "was" : "were"} given`
     })

@@ -6,9 +6,13 @@
  * Task.make("mail.send", { params, retry: Retry.exponential({ maxRetries: 5, base: "1 second", cap: "10 minutes", jitter: "full" }) })
  * ```
  */
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import { RetryRequested } from "./TaskError.ts"
 
 export interface RetryPolicy {
@@ -52,6 +56,74 @@ export const fixed = (options: Conditions & { readonly delay: Duration.Input }):
   while: options.while,
   delay: () => Effect.succeed(Duration.fromInputUnsafe(options.delay))
 })
+
+/** This schedule cannot say when the n-th retry is from `n` alone. */
+export class ScheduleRefused extends Data.TaggedError("ScheduleRefused")<{ readonly message: string }> {}
+
+/** What a schedule is tried out with: so many steps, and in the second walk so much time lost before each. */
+const probeSteps = 100
+const probeStart = 1_000_000_012_345
+const probeLate = 314_159_265_358
+
+/** The first delays of a schedule, whose clock stands at `start` and loses `late` milliseconds more at each step. */
+const replay = (
+  schedule: Schedule.Schedule<unknown>,
+  steps: number,
+  start: number,
+  late: number
+): Effect.Effect<ReadonlyArray<Duration.Duration>> =>
+  Effect.gen(function* () {
+    const step = yield* Schedule.toStep(schedule)
+    const delays: Array<Duration.Duration> = []
+    for (let now = start; delays.length < steps; now += late) {
+      const next = yield* Pull.catchDone(
+        Effect.map(step(now, undefined), ([, delay]) => delay),
+        () => Effect.undefined
+      )
+      if (next === undefined) break
+      delays.push(next)
+      now += Duration.toMillis(next)
+    }
+    return delays
+  })
+
+/**
+ * The delays of a schedule, replayed for each retry: its state does not travel in a message. Jitter is drawn anew. A schedule
+ * that ends within its first 100 steps limits the retries as `maxRetries` does; one that ends later keeps its last delay.
+ *
+ * Throws {@link ScheduleRefused} for one that depends on elapsed time or on the time of day (`during`, `fixed`, `windowed`,
+ * `cron`), or on its input: it is tried out here, with two clocks.
+ */
+export const fromSchedule = (schedule: Schedule.Schedule<unknown>, options: Conditions): RetryPolicy => {
+  const limit = options.maxRetries === "forever" ? Number.POSITIVE_INFINITY : options.maxRetries
+  const steps = Math.min(limit, probeSteps)
+  const probe = (start: number, late: number): ReadonlyArray<Duration.Duration> => {
+    const exit = Effect.runSyncExit(
+      Effect.provideService(replay(schedule, steps, start, late), Random.Random, {
+        nextDoubleUnsafe: () => 0.5,
+        nextIntUnsafe: () => 0
+      })
+    )
+    if (Exit.isSuccess(exit)) return exit.value
+    throw new ScheduleRefused({
+      message: "A retry policy cannot be made of a schedule that waits, fails or reads its input: use Retry.exponential"
+    })
+  }
+  const punctual = probe(0, 0)
+  const late = probe(probeStart, probeLate)
+  if (punctual.length !== late.length || punctual.some((delay, step) => !Duration.equals(delay, late[step]!))) {
+    throw new ScheduleRefused({
+      message:
+        "A retry policy cannot be made of a schedule that depends on elapsed time or the time of day: of a task that is " +
+        "retried only the number of its retries is known. Limit them with maxRetries, and use Schedule.spaced for Schedule.fixed"
+    })
+  }
+  return {
+    maxRetries: punctual.length < steps ? punctual.length : options.maxRetries,
+    while: options.while,
+    delay: (retries) => Effect.map(replay(schedule, retries + 1, 0, 0), (delays) => delays.at(-1) ?? Duration.zero)
+  }
+}
 
 /** Whether a policy allows one more try. */
 export const allows = (policy: RetryPolicy, retries: number, error: unknown): boolean =>

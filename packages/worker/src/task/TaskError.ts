@@ -84,6 +84,13 @@ export const typeError = (message: string): Failure => ({
   excModule: "builtins"
 })
 
+/** A value of the right type that makes no sense. */
+export const valueError = (message: string): Failure => ({
+  excType: "ValueError",
+  excMessage: [message],
+  excModule: "builtins"
+})
+
 /** The worker that ran the task is gone (billiard.exceptions.WorkerLostError). */
 export const workerLost = (text: string): Failure => ({
   excType: "WorkerLostError",
@@ -113,7 +120,12 @@ const nameOf = (error: object): string => {
  */
 export const toFailure = (error: unknown, encoded: Option.Option<KombuJson> = Option.none()): Failure => {
   if (typeof error !== "object" || error === null) {
-    return { excType: "Exception", excMessage: [String(error)], excModule: "builtins" }
+    const text = String(error)
+    return {
+      excType: "Exception",
+      excMessage: Option.isSome(encoded) ? [text, encoded.value] : [text],
+      excModule: "builtins"
+    }
   }
   const excType = nameOf(error)
   const message = messageOf(error)

@@ -28,13 +28,29 @@ export class Tasks extends Context.Service<
 >()("@apium/worker/Tasks") {
   static readonly layer: Layer.Layer<Tasks> = Layer.sync(Tasks, () => {
     const registry = new Map<string, Registered>()
+    // Those that a later handler of the same name stands in for, the oldest first.
+    const hidden = new Map<string, ReadonlyArray<Registered>>()
     return {
       names: Effect.sync(() => [...registry.keys()].toSorted()),
       find: (name) => registry.get(name),
-      register: (registered) => Effect.sync(() => void registry.set(registered.task.name, registered)),
+      register: (registered) =>
+        Effect.sync(() => {
+          const { name } = registered.task
+          const before = registry.get(name)
+          if (before !== undefined) hidden.set(name, [...(hidden.get(name) ?? []), before])
+          registry.set(name, registered)
+        }),
       unregister: (registered) =>
         Effect.sync(() => {
-          if (registry.get(registered.task.name) === registered) registry.delete(registered.task.name)
+          const { name } = registered.task
+          const left = (hidden.get(name) ?? []).filter((other) => other !== registered)
+          if (registry.get(name) === registered) {
+            const next = left.pop()
+            if (next === undefined) registry.delete(name)
+            else registry.set(name, next)
+          }
+          if (left.length === 0) hidden.delete(name)
+          else hidden.set(name, left)
         })
     }
   })
@@ -42,7 +58,8 @@ export class Tasks extends Context.Service<
   /** Adds a handler to the registry in scope. Of two handlers of one name the later one runs. */
   static readonly handle = <N extends string, P extends Params, A, E, R>(
     task: Task<N, P, A, E>,
-    run: (payload: PayloadOf<P>) => Effect.Effect<A, E | Steering, R>
+    // The task alone says what its handler gives: inferred from both, `A` would be whatever covers the two.
+    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering, R>
   ): Layer.Layer<never, never, Tasks | Exclude<R, TaskContext>> =>
     Layer.effectDiscard(
       Effect.gen(function* () {
@@ -50,12 +67,7 @@ export class Tasks extends Context.Service<
         const context = yield* Effect.context<Exclude<R, TaskContext>>()
         const registered: Registered = {
           task,
-          perform: Perform.make(task, (payload) =>
-            Effect.provideContext(
-              run(payload) as Effect.Effect<A, E | Steering, TaskContext | Exclude<R, TaskContext>>,
-              context
-            )
-          )
+          perform: Perform.make(task, run, context)
         }
         yield* Effect.acquireRelease(tasks.register(registered), () => tasks.unregister(registered))
       })

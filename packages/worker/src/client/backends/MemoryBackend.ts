@@ -46,7 +46,7 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
        * were deleted there, so one deletion per store would cost more with each.
        */
       const sweep = (now: number): void => {
-        const keep = stored.size > capacity ? Math.floor(capacity * 0.9) : capacity
+        const keep = stored.size > capacity ? Math.ceil(capacity * 0.9) : capacity
         for (const [oldest, { expiresAt }] of stored) {
           sweepAt = expiresAt
           if (expiresAt > now && stored.size <= keep) return
@@ -57,10 +57,12 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
       const store = (message: ResultMessage) =>
         Effect.sync(() => {
           const { taskId } = message
-          const before = stored.get(taskId)
-          if (before?.message.status === TaskState.SUCCESS) return
-          if (before !== undefined) stored.delete(taskId)
           const now = clock.currentTimeMillisUnsafe()
+          const before = stored.get(taskId)
+          if (before !== undefined) {
+            if (before.message.status === TaskState.SUCCESS && before.expiresAt > now) return
+            stored.delete(taskId)
+          }
           stored.set(taskId, { message, expiresAt: now + expires })
           if (now >= sweepAt || stored.size > capacity) sweep(now)
           const watching = watchers.get(taskId)

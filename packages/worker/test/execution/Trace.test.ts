@@ -1,0 +1,327 @@
+import type { Delivery } from "@apium/hub/Delivery"
+import { ConnectionLost, fail, Nacked } from "@apium/hub/HubError"
+import * as Message from "@apium/hub/Message"
+import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import type { Publisher } from "@apium/worker/client/Publisher"
+import type { ResultBackend } from "@apium/worker/client/ResultBackend"
+import { Pool } from "@apium/worker/execution/Pool"
+import * as FiberPool from "@apium/worker/execution/pools/FiberPool"
+import type { Request } from "@apium/worker/execution/Request"
+import * as Results from "@apium/worker/execution/Results"
+import * as Trace from "@apium/worker/execution/Trace"
+import * as Retry from "@apium/worker/task/Retry"
+import * as Task from "@apium/worker/task/Task"
+import * as TaskError from "@apium/worker/task/TaskError"
+import { Tasks } from "@apium/worker/task/Tasks"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Fiber, Layer, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
+
+const lost = fail(new ConnectionLost({ cause: "closed", text: "away" }))
+const nacked = fail(new Nacked({ exchange: "", routingKey: "celery" }))
+
+interface Broken {
+  readonly store?: (message: ResultMessage) => ReturnType<ResultBackend["Service"]["store"]>
+  readonly publish?: Publisher["publish"]
+  readonly settle?: Delivery["ack"]
+  readonly pool?: Pool["Service"]["run"]
+  readonly expiresAt?: number
+  readonly ignoreResult?: boolean
+}
+
+/** Runs one request, and writes down what leaves the worker, in order. */
+const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskError.Steering>, broken: Broken = {}) =>
+  Effect.gen(function* () {
+    const log: Array<string> = []
+    const states: Array<ResultMessage> = []
+    const note = (line: string, then: Effect.Effect<void> | Delivery["ack"] = Effect.void) =>
+      Effect.andThen(
+        // An effect that takes its time, as a real broker and a real backend do.
+        Effect.yieldNow,
+        Effect.andThen(
+          Effect.sync(() => void log.push(line)),
+          then
+        )
+      )
+    const task = Task.make("proj.traced", { params: {}, ...options })
+    const registry = yield* Layer.build(
+      Layer.provideMerge(
+        Tasks.handle(task, () =>
+          Effect.asVoid(
+            Effect.andThen(
+              Effect.sync(() => void log.push("run")),
+              handler
+            )
+          )
+        ),
+        Tasks.layer
+      )
+    )
+    const registered = (yield* Effect.provide(Tasks, registry)).find(task.name)!
+    const pool = yield* Effect.provide(Pool, FiberPool.layer)
+    const delivery: Delivery = {
+      message: Message.make(new Uint8Array(), { contentType: "application/json" }),
+      route: { exchange: "", routingKey: "celery" },
+      queue: "celery",
+      consumerTag: "c",
+      redelivered: false,
+      deliveryCount: Option.none(),
+      ack: note("ack", broken.settle),
+      reject: ({ requeue }) => note(requeue ? "requeue" : "reject", broken.settle)
+    }
+    const backend: ResultBackend["Service"] = {
+      store: (message) => {
+        states.push(message)
+        return note(`store ${message.status}`, broken.store?.(message))
+      },
+      get: () => Effect.succeedNone,
+      wait: () => Effect.never,
+      changes: () => Stream.empty,
+      forget: () => Effect.void
+    }
+    const clock = yield* Clock.Clock
+    const trace = Trace.make({
+      pool: { ...pool, run: broken.pool ?? pool.run },
+      results: Results.make(backend),
+      publisher: {
+        publish: (outgoing) => note(`publish ${outgoing.task.headers.retries}`, broken.publish?.(outgoing)),
+        publishAll: () => Effect.void
+      },
+      events: { enabled: () => true, send: (type) => void log.push(type) },
+      clock,
+      node: { pid: 7, hostname: "celery@test" }
+    })
+    const request: Request = {
+      delivery,
+      registered,
+      message: {
+        protocol: 2,
+        headers: TaskMessage.makeHeaders({ task: task.name, id: "t1", ignoreResult: broken.ignoreResult ?? false }),
+        args: [],
+        kwargs: {},
+        embed: TaskMessage.emptyEmbed
+      },
+      expiresAt: broken.expiresAt
+    }
+    return { log, states, run: trace(request) }
+  })
+
+const logged = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskError.Steering>, broken: Broken = {}) =>
+  Effect.gen(function* () {
+    const { log, run } = yield* traced(options, handler, broken)
+    yield* run
+    return log
+  })
+
+const retry = Retry.fixed({ maxRetries: 3, delay: "1 second" })
+
+describe("the order of Celery's trace", () => {
+  it.effect("late: started, STARTED, run, result, acknowledgement, event", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({ trackStarted: true }, Effect.void), [
+        "task-started",
+        "store STARTED",
+        "run",
+        "store SUCCESS",
+        "ack",
+        "task-succeeded"
+      ])
+      assert.deepStrictEqual(yield* logged({}, Effect.die("no")), [
+        "task-started",
+        "run",
+        "store FAILURE",
+        "ack",
+        "task-failed"
+      ])
+    })
+  )
+
+  it.effect("early: the acknowledgement comes before the run, and once", () =>
+    Effect.gen(function* () {
+      const early = { acksLate: false, trackStarted: true }
+      assert.deepStrictEqual(yield* logged(early, Effect.void), [
+        "task-started",
+        "ack",
+        "store STARTED",
+        "run",
+        "store SUCCESS",
+        "task-succeeded"
+      ])
+      assert.deepStrictEqual(yield* logged(early, Effect.die("no")), [
+        "task-started",
+        "ack",
+        "store STARTED",
+        "run",
+        "store FAILURE",
+        "task-failed"
+      ])
+    })
+  )
+
+  it.effect("retry: RETRY is stored and the message sent before the old one is acknowledged", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({ retry }, Effect.die("again")), [
+        "task-started",
+        "run",
+        "store RETRY",
+        "publish 1",
+        "ack",
+        "task-retried"
+      ])
+    })
+  )
+
+  it.effect("ignore: acknowledged, and nothing is stored", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({}, Effect.fail(new TaskError.Ignore())), ["task-started", "run", "ack"])
+    })
+  )
+
+  it.effect("reject: as it asked, and nothing is stored", () =>
+    Effect.gen(function* () {
+      for (const requeue of [true, false]) {
+        assert.deepStrictEqual(yield* logged({}, Effect.fail(new TaskError.Reject({ requeue }))), [
+          "task-started",
+          "run",
+          requeue ? "requeue" : "reject",
+          "task-rejected"
+        ])
+      }
+    })
+  )
+
+  it.effect("no result is wanted: nothing is stored, STARTED included, whoever said so", () =>
+    Effect.gen(function* () {
+      const expected = ["task-started", "run", "ack", "task-succeeded"]
+      assert.deepStrictEqual(yield* logged({ ignoreResult: true, trackStarted: true }, Effect.void), expected)
+      assert.deepStrictEqual(yield* logged({ trackStarted: true }, Effect.void, { ignoreResult: true }), expected)
+    })
+  )
+
+  it.effect("a task whose time ran out while it waited for its turn is revoked instead of run", () =>
+    Effect.gen(function* () {
+      const { log, states, run } = yield* traced({}, Effect.void, { expiresAt: 5000 })
+      yield* TestClock.setTime(5000)
+      yield* run
+      assert.deepStrictEqual(log, ["store REVOKED", "ack", "task-revoked"])
+      assert.deepStrictEqual(states[0]!.result, {
+        exc_type: "TaskRevokedError",
+        exc_message: ["expired"],
+        exc_module: "celery.exceptions"
+      })
+      assert.isNull(states[0]!.children)
+      assert.include(yield* logged({}, Effect.void, { expiresAt: 5001 }), "run")
+    })
+  )
+})
+
+describe("interruption", () => {
+  it.effect("gives a task that is acknowledged late back to its queue", () =>
+    Effect.gen(function* () {
+      const running = yield* Deferred.make<void>()
+      const { log, run } = yield* traced({}, Effect.andThen(Deferred.succeed(running, undefined), Effect.never))
+      const fiber = yield* Effect.forkChild(run)
+      yield* Deferred.await(running)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(log, ["task-started", "run", "requeue"])
+    })
+  )
+
+  it.effect("cannot give back one that was acknowledged early", () =>
+    Effect.gen(function* () {
+      const running = yield* Deferred.make<void>()
+      const { log, run } = yield* traced(
+        { acksLate: false },
+        Effect.andThen(Deferred.succeed(running, undefined), Effect.never)
+      )
+      const fiber = yield* Effect.forkChild(run)
+      yield* Deferred.await(running)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(log, ["task-started", "ack", "run"])
+    })
+  )
+
+  it.effect("does not stop what comes after the run: the result is stored and the message settled", () =>
+    Effect.gen(function* () {
+      const storing = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const { log, run } = yield* traced({}, Effect.void, {
+        store: () => Effect.andThen(Deferred.succeed(storing, undefined), Deferred.await(go))
+      })
+      const fiber = yield* Effect.forkChild(run)
+      yield* Deferred.await(storing)
+      fiber.interruptUnsafe()
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.await(fiber)
+      assert.deepStrictEqual(log, ["task-started", "run", "store SUCCESS", "ack", "task-succeeded"])
+    })
+  )
+})
+
+describe("when something is away", () => {
+  it.effect("a backend that fails or breaks costs the result and not the task", () =>
+    Effect.gen(function* () {
+      const expected = ["task-started", "store STARTED", "run", "store SUCCESS", "ack", "task-succeeded"]
+      for (const store of [() => lost, () => Effect.die(new Error("backend broke"))]) {
+        assert.deepStrictEqual(yield* logged({ trackStarted: true }, Effect.void, { store }), expected)
+      }
+      assert.include(yield* logged({ retry }, Effect.die("again"), { store: () => Effect.die("broke") }), "publish 1")
+    })
+  )
+
+  it.effect("a settle that comes too late ends the run all the same", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* logged({}, Effect.void, { settle: lost })).at(-1), "task-succeeded")
+    })
+  )
+
+  it.effect("a retry that cannot be sent while the link is away: the message itself comes again", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({ retry }, Effect.die("again"), { publish: () => lost }), [
+        "task-started",
+        "run",
+        "store RETRY",
+        "publish 1",
+        "requeue"
+      ])
+    })
+  )
+
+  it.effect("a retry the broker refuses for good is a failure, and no endless loop", () =>
+    Effect.gen(function* () {
+      const { log, states, run } = yield* traced({ retry }, Effect.die(new Error("flaked")), { publish: () => nacked })
+      yield* run
+      assert.deepStrictEqual(log, [
+        "task-started",
+        "run",
+        "store RETRY",
+        "publish 1",
+        "store FAILURE",
+        "reject",
+        "task-failed"
+      ])
+      assert.deepStrictEqual(states.at(-1)?.result, { exc_type: "Error", exc_message: ["flaked"], exc_module: "apium" })
+    })
+  )
+
+  it.effect("a retry that cannot be sent, of a task that was acknowledged early, is a failure its caller sees", () =>
+    Effect.gen(function* () {
+      assert.include(
+        yield* logged({ retry, acksLate: false }, Effect.die("again"), { publish: () => lost }),
+        "store FAILURE"
+      )
+    })
+  )
+
+  it.effect("a pool that breaks is a failure of the task, and not a message that goes round for ever", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({}, Effect.void, { pool: () => Effect.die(new Error("pool broke")) }), [
+        "task-started",
+        "store FAILURE",
+        "ack",
+        "task-failed"
+      ])
+    })
+  )
+})

@@ -1,0 +1,149 @@
+import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
+import { Client } from "@apium/worker/client/Client"
+import * as Retry from "@apium/worker/task/Retry"
+import * as Task from "@apium/worker/task/Task"
+import { TaskContext } from "@apium/worker/task/TaskContext"
+import { Ignore, Reject } from "@apium/worker/task/TaskError"
+import { Tasks } from "@apium/worker/task/Tasks"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Option, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { random } from "../../protocol/test/support/Random.ts"
+import { settle, start, stored, test, waiting } from "./support/World.ts"
+
+const kinds = ["success", "failure", "retry", "ignore", "reject", "expired", "unknown", "early"] as const
+type Kind = (typeof kinds)[number]
+
+/** What is stored in the end; nothing for what asked for that. */
+const states: Readonly<Record<Kind, string | undefined>> = {
+  success: "SUCCESS",
+  failure: "FAILURE",
+  retry: "SUCCESS",
+  ignore: undefined,
+  reject: undefined,
+  expired: "REVOKED",
+  unknown: "FAILURE",
+  early: "SUCCESS"
+}
+
+const params = { wait: Schema.Number }
+const tasks = {
+  success: Task.make("ledger.success", { params, result: Schema.Number }),
+  failure: Task.make("ledger.failure", { params, result: Schema.Number }),
+  retry: Task.make("ledger.retry", {
+    params,
+    result: Schema.Number,
+    retry: Retry.exponential({ maxRetries: 5, base: "500 millis", cap: "4 seconds" })
+  }),
+  ignore: Task.make("ledger.ignore", { params, result: Schema.Number }),
+  reject: Task.make("ledger.reject", { params, result: Schema.Number }),
+  expired: Task.make("ledger.expired", { params, result: Schema.Number }),
+  early: Task.make("ledger.early", { params, result: Schema.Number, acksLate: false })
+}
+
+describe("the ledger", () => {
+  for (const seed of [1, 20_261_121]) {
+    test(
+      `every one of 5,000 accepted tasks ends as it should, whatever happens to the link (seed ${seed})`,
+      Effect.gen(function* () {
+        const r = random(seed)
+        const client = yield* Client
+        const broker = yield* MemoryBroker
+        const runs = new Map<string, number>()
+        const accepted = new Map<string, Kind>()
+        yield* TestClock.setTime(1_700_000_000_000)
+
+        let cuts = 0
+        const cut = Effect.andThen(
+          Effect.sync(() => void cuts++),
+          broker.disconnect
+        )
+        const ran = (wait: number) =>
+          Effect.gen(function* () {
+            const { id, retries } = yield* TaskContext
+            if (wait > 0) yield* Effect.sleep(wait)
+            // In the middle of whatever else goes on.
+            if (r.next() < 0.005) yield* cut
+            runs.set(id, (runs.get(id) ?? 0) + 1)
+            return retries
+          })
+        yield* start(
+          { concurrency: 8, events: true },
+          Tasks.handle(tasks.success, ({ wait }) => ran(wait)),
+          Tasks.handle(tasks.early, ({ wait }) => ran(wait)),
+          Tasks.handle(tasks.expired, ({ wait }) => ran(wait)),
+          Tasks.handle(tasks.failure, ({ wait }) => Effect.andThen(ran(wait), Effect.die(new Error("as it should")))),
+          Tasks.handle(tasks.retry, ({ wait }) =>
+            Effect.flatMap(ran(wait), (retries) =>
+              retries < 2 ? Effect.die(new Error("again")) : Effect.succeed(retries)
+            )
+          ),
+          Tasks.handle(tasks.ignore, ({ wait }) => Effect.andThen(ran(wait), Effect.fail(new Ignore()))),
+          Tasks.handle(tasks.reject, ({ wait }) =>
+            Effect.andThen(ran(wait), Effect.fail(new Reject({ requeue: false })))
+          )
+        )
+
+        const send = (kind: Kind) => {
+          const payload = { wait: r.next() < 0.5 ? 0 : r.below(100) }
+          if (kind === "unknown") return client.sendTask("ledger.nobody", [], payload)
+          return client.send(tasks[kind], payload, kind === "expired" ? { expires: new Date(1_000_000) } : {})
+        }
+        let producing = 4
+        let refused = 0
+        const produce = Effect.gen(function* () {
+          for (let sent = 0; sent < 1250; sent++) {
+            // An acknowledgement before the run promises less: a few, and they are counted on all the same here.
+            const kind = r.next() < 0.5 ? "success" : r.pick(kinds)
+            let result = yield* Effect.option(send(kind))
+            while (Option.isNone(result)) {
+              refused++
+              result = yield* Effect.option(send(kind))
+            }
+            accepted.set(result.value.id, kind)
+            if (sent % 10 === 0) yield* Effect.sleep(r.below(100))
+          }
+          producing--
+        })
+        yield* Effect.forEach([1, 2, 3, 4], () => Effect.forkScoped(produce))
+
+        for (let step = 0; step < 20_000; step++) {
+          yield* TestClock.adjust(1 + r.below(100))
+          if (cuts < 300 && r.next() < 0.1) yield* cut
+          if (producing === 0 && cuts >= 100 && step % 50 === 0) {
+            yield* TestClock.adjust("10 seconds")
+            yield* settle
+            const left = yield* Effect.filter(accepted, ([id, kind]) =>
+              states[kind] === undefined
+                ? Effect.succeed(!runs.has(id))
+                : Effect.map(stored(id), (message) => message === undefined || message.status === "RETRY")
+            )
+            if (left.length === 0) break
+          }
+        }
+        assert.strictEqual(producing, 0, "not everything was sent")
+
+        const lost: Array<string> = []
+        let ended = 0
+        let again = 0
+        for (const [id, kind] of accepted) {
+          const message = yield* stored(id)
+          const times = runs.get(id) ?? 0
+          const least = kind === "expired" || kind === "unknown" ? 0 : kind === "retry" ? 3 : 1
+          if (message?.status === states[kind] && times >= least) ended++
+          else lost.push(`${kind}: ${message?.status}, ${times} runs`)
+          again += Math.max(0, times - least)
+          if (kind === "expired") assert.strictEqual(times, 0)
+        }
+        console.log(
+          `ledger, seed ${seed}: ${accepted.size} sent, ${ended} ended, ${lost.length} lost, ${again} run again, ${cuts} cuts, ${refused} refused`
+        )
+        assert.deepStrictEqual(lost, [])
+        assert.strictEqual(accepted.size, 5000)
+        assert.isAtLeast(cuts, 100)
+        assert.strictEqual(yield* waiting("celery"), 0)
+      }),
+      30_000
+    )
+  }
+})
