@@ -2,6 +2,7 @@
  * `demo worker`: runs tasks in threads until Ctrl-C, and then finishes what it has begun.
  */
 import type { Connection } from "@apium/hub/Connection"
+import type { HubError } from "@apium/hub/HubError"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { layerHost, layerThreadPool } from "@apium/worker/node"
 import { Tasks } from "@apium/worker/task/Tasks"
@@ -18,7 +19,7 @@ import { run } from "./run.ts"
 /** More would take longer to start than the demo takes to run. */
 export const threads = Math.max(2, Math.min(availableParallelism(), 4))
 
-export const layer: Layer.Layer<never, WorkerError, Connection | ResultBackend> = Worker.layer({
+export const layer: Layer.Layer<never, HubError | WorkerError, Connection | ResultBackend> = Worker.layer({
   queues: [queue],
   concurrency: threads,
   // Counting words is work for a processor: each thread loads the handlers and runs one task at a time.

@@ -12,6 +12,7 @@
 import type { Connection } from "@apium/hub/Connection"
 import { Host } from "@apium/hub/Host"
 import { Hub } from "@apium/hub/Hub"
+import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -39,7 +40,7 @@ export interface Options<E = never, R = never> {
 
 export const layer = <E = never, R = never>(
   options: Options<E, R>
-): Layer.Layer<never, E, Connection | ResultBackend | Tasks | R> =>
+): Layer.Layer<never, E | HubError, Connection | ResultBackend | Tasks | R> =>
   Layer.unwrap(
     Effect.map(Host, (host) => {
       const hostname = options.name ?? `celery@${host.hostname}`

@@ -2,6 +2,7 @@
  * One run of a handler, from the arguments on the wire to an outcome that is plain data: bind, decode, handle, encode, and
  * decide about a retry. It never fails; being interrupted is all that can happen to it.
  */
+import type { HubError } from "@apium/hub/HubError"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as IsoTime from "@apium/protocol/kombu/IsoTime"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
@@ -12,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Binding from "../task/Binding.ts"
 import * as Retry from "../task/Retry.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
@@ -43,11 +45,14 @@ const again = (at: number, failure: Failure, traceback: string | null): Outcome 
     ? { _tag: "Retry", at, failure, traceback }
     : failed(TaskError.valueError(`A task cannot be retried at ${at}: that is no time`), traceback)
 
-/** `context` holds what the handler needs besides the request. */
+/** What every run brings along: the request, and a scope that ends with it. */
+export type Given = TaskContext | Scope.Scope
+
+/** `context` holds what the handler needs besides. */
 export const make = <N extends string, P extends Binding.Params, A, E, R>(
   task: Task<N, P, A, E>,
-  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering, R>,
-  context: Context.Context<Exclude<R, TaskContext>>
+  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering | HubError, R>,
+  context: Context.Context<Exclude<R, Given>>
 ): Perform => {
   const signature = Binding.signature(task.name, task.params)
   const decodePayload = Schema.decodeUnknownEffect(Schema.Struct(task.params))
@@ -110,7 +115,7 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
   })
 
   const onCause = (
-    cause: Cause.Cause<E | TaskError.Steering | Misfit>,
+    cause: Cause.Cause<E | TaskError.Steering | HubError | Misfit>,
     request: TaskContext["Service"]
   ): Effect.Effect<Outcome> => {
     const error = Cause.squash(cause)
@@ -127,9 +132,15 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
     )
   }
 
-  // Replaced, not merged: merging two contexts copies both for every task.
+  // The context is replaced, not merged: merging two contexts copies both for every task.
   const handle = (payload: PayloadOf<P>, request: TaskContext["Service"]) =>
-    Effect.setContext(run(payload), Context.add(context, TaskContext, request) as unknown as Context.Context<R>)
+    Effect.suspend(() => {
+      const scope = Scope.makeUnsafe()
+      const given = Context.add(Context.add(context, TaskContext, request), Scope.Scope, scope)
+      return Effect.onExit(Effect.setContext(run(payload), given as unknown as Context.Context<R>), (exit) =>
+        Scope.close(scope, exit)
+      )
+    })
 
   return (call, request) =>
     Effect.suspend(() => {

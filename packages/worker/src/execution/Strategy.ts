@@ -13,12 +13,13 @@ import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
 import type { Tasks } from "../task/Tasks.ts"
 import * as Expired from "./Expired.ts"
-import type { Request } from "./Request.ts"
+import { type Request, resultOf } from "./Request.ts"
 import type { Results } from "./Results.ts"
 
 export type Decision =
@@ -27,6 +28,8 @@ export type Decision =
   | { readonly _tag: "Wait"; readonly request: Request; readonly until: number }
   /** Acknowledged or rejected already. */
   | { readonly _tag: "Settled" }
+
+const defaultMaxDeliveries = 20
 
 const settled: Decision = { _tag: "Settled" }
 
@@ -82,6 +85,24 @@ export const make = (dependencies: {
 
   const expired = Expired.make(results, events)
 
+  /** Poison: no run of it ever came to an end. */
+  const poisonous = (request: Request, deliveries: number) =>
+    Effect.gen(function* () {
+      const { delivery, message } = request
+      const { task, id } = message.headers
+      const failure = TaskError.tooManyDeliveries(deliveries)
+      yield* Effect.logError("Dead-lettered a task that was given back too often", { task, id, deliveries })
+      yield* results.failure(resultOf(request), failure, null)
+      yield* DeadLetter.send(connection, delivery, "deliveries", `given back ${deliveries} times`)
+      if (events.enabled()) {
+        events.send("task-failed", {
+          uuid: id,
+          exception: PythonRepr.exceptionRepr(failure.excType, failure.excMessage)
+        })
+      }
+      return settled
+    })
+
   const read = (delivery: Delivery): Effect.Effect<Decision, HubError> => {
     const { headers } = delivery.message
     if (TaskMessage.version(headers) !== 2) return readWhole(delivery)
@@ -110,6 +131,9 @@ export const make = (dependencies: {
     const registered = tasks.find(headers.task)
     if (registered === undefined) return notRegistered(delivery, headers)
     const request: Request = { delivery, registered, message }
+    const deliveries = Option.getOrElse(delivery.deliveryCount, () => 0)
+    if (deliveries >= (registered.task.options.maxDeliveries ?? defaultMaxDeliveries))
+      return poisonous(request, deliveries)
     if (headers.eta === null && headers.expires === null) return Effect.succeed({ _tag: "Run", request })
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const until = headers.eta === null ? Result.succeed(now) : TaskMessage.parseEta(headers.eta)

@@ -8,7 +8,7 @@
 import { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
 import { Host } from "@apium/hub/Host"
-import { Hub, type Timer } from "@apium/hub/Hub"
+import { Hub } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import * as Topology from "@apium/hub/Topology"
@@ -17,15 +17,16 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
+import * as Eta from "../execution/Eta.ts"
+import * as Orphans from "../execution/Orphans.ts"
 import { Pool } from "../execution/Pool.ts"
-import { acksLate, type Request } from "../execution/Request.ts"
+import type { Request } from "../execution/Request.ts"
 import * as Results from "../execution/Results.ts"
 import * as Slots from "../execution/Slots.ts"
 import * as Strategy from "../execution/Strategy.ts"
@@ -42,12 +43,9 @@ export interface Options {
   readonly hostname: string
 }
 
-/** A task that is not due goes back to a broker that can keep it, unless it is due this soon. */
-const parkBeyond = 1000
-
 export const layer = (
   options: Options
-): Layer.Layer<never, never, Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub> =>
+): Layer.Layer<never, HubError, Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const connection = yield* Connection
@@ -55,7 +53,6 @@ export const layer = (
       const pool = yield* Pool
       const events = yield* EventDispatcher
       const hub = yield* Hub
-      const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const { pid } = yield* Host
       const results = Results.make(yield* ResultBackend)
@@ -65,61 +62,18 @@ export const layer = (
       const trace = Trace.make({ pool, results, publisher, events, clock, node })
       const concurrency = Math.max(1, Math.min(options.concurrency, pool.capacity))
       const slots = yield* Slots.make(concurrency, trace)
+      const orphans = Orphans.make(slots, yield* Effect.scope)
+      const eta = Eta.make({ connection, hub, clock, due: slots.submit })
       const prefetch = concurrency * (options.prefetchMultiplier ?? 4)
       const stopping = Latch.makeUnsafe(false)
       const stopped = Deferred.makeUnsafe<void>()
       /** Open while there is no session. */
       const between = Latch.makeUnsafe(true)
 
-      /** Until it is due: in the broker where that can keep it, so that neither memory nor prefetch is held. */
-      const wait = (request: Request, until: number): Effect.Effect<void, HubError> =>
-        connection.capabilities.delay !== "worker" && until - clock.currentTimeMillisUnsafe() > parkBeyond
-          ? Effect.catchIf(
-              park(request.delivery, until),
-              (error) => !error.recoverable,
-              (error) =>
-                Effect.andThen(
-                  Effect.logWarning("The broker does not keep a task until it is due: the worker holds it", {
-                    id: request.message.headers.id,
-                    reason: error.message
-                  }),
-                  hold(request, until)
-                )
-            )
-          : hold(request, until)
-
-      const park = (delivery: Delivery, until: number): Effect.Effect<void, HubError> =>
-        Effect.andThen(
-          connection.publish(delivery.message, {
-            exchange: "",
-            routingKey: delivery.queue,
-            mandatory: true,
-            notBefore: until
-          }),
-          delivery.ack
-        )
-
-      const held = new Set<Timer>()
-
-      const hold = (request: Request, until: number): Effect.Effect<void> =>
-        Effect.suspend(() => {
-          let timer: Timer | undefined
-          const due = Effect.sync(() => {
-            if (timer !== undefined) held.delete(timer)
-            slots.submit(request)
-          })
-          return Effect.map(hub.callAt(until, due), (made) => {
-            timer = made
-            held.add(made)
-          })
-        })
-
       /** What has not begun: it goes back with its channel, and comes again on the next. */
       const letGo = Effect.suspend(() => {
-        const timers = [...held]
-        held.clear()
         slots.takeBack()
-        return Effect.forEach(timers, (timer) => timer.cancel, { discard: true })
+        return eta.letGo
       })
 
       const received = ({ message: { headers, args, kwargs } }: Request): void => {
@@ -137,39 +91,19 @@ export const layer = (
         })
       }
 
-      /** What runs on although the link it came on is gone. */
-      let orphans: ReadonlySet<Request> = new Set()
-
-      /**
-       * A task that comes again while it still runs here is not run twice: the delivery is settled as that run ends. Should
-       * that run be past its settling already, the message goes back.
-       */
-      const adopt = ({ delivery, message: { headers } }: Request): Effect.Effect<void, HubError> | undefined => {
-        for (const [fiber, request] of slots.running()) {
-          const known = request.message.headers
-          if (known.id !== headers.id || known.retries !== headers.retries || !orphans.has(request)) continue
-          if (!acksLate(request)) return delivery.ack
-          request.delivery = delivery
-          const after = Effect.andThen(Fiber.await(fiber), Effect.ignore(delivery.reject({ requeue: true })))
-          return Effect.asVoid(Effect.forkIn(after, scope))
-        }
-        return undefined
-      }
-
       const receive = (delivery: Delivery): Effect.Effect<void, HubError> =>
         Effect.flatMap(strategy(delivery), (decision) => {
           switch (decision._tag) {
-            case "Run":
-              if (delivery.redelivered && orphans.size > 0) {
-                const adopted = adopt(decision.request)
-                if (adopted !== undefined) return adopted
-              }
+            case "Run": {
+              const adopted = orphans.adopt(decision.request)
+              if (adopted !== undefined) return adopted
               received(decision.request)
               slots.submit(decision.request)
               return Effect.void
+            }
             case "Wait":
               received(decision.request)
-              return wait(decision.request, decision.until)
+              return eta.wait(decision.request, decision.until)
             case "Settled":
               return Effect.void
           }
@@ -210,15 +144,13 @@ export const layer = (
         yield* letGo
         yield* slots.idle
       }).pipe(
-        Effect.onError(() =>
-          Effect.suspend(() => {
-            orphans = new Set(slots.running().values())
-            return letGo
-          })
-        ),
+        Effect.onError(() => Effect.andThen(orphans.mark, letGo)),
         Effect.scoped,
         Effect.ensuring(between.open)
       )
+
+      // A worker whose queues the broker refuses is not started. (One that the broker is to name would get a name for nothing.)
+      yield* connection.declare({ queues: options.queues.filter(({ name }) => name !== "") })
 
       yield* hub.run(
         "tasks",

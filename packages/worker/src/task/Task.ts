@@ -38,6 +38,8 @@ export interface TaskOptions {
   readonly priority?: number | undefined
   /** A task that nobody started within this time is revoked. */
   readonly expires?: Duration.Input | undefined
+  /** A message given back this often is dead-lettered, where the broker counts. Default 20. */
+  readonly maxDeliveries?: number | undefined
   /** Store no result. */
   readonly ignoreResult?: boolean | undefined
   /** Store STARTED when a run begins. */

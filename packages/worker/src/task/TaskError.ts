@@ -58,6 +58,9 @@ export class TaskFailed extends Schema.TaggedError<TaskFailed>()("TaskFailed", {
   }
 }
 
+/** The module of everything that is ours or the user's: Python makes an exception class of that name. */
+const module = "apium"
+
 export const notRegistered = (name: string): Failure => ({
   excType: "NotRegistered",
   excMessage: [name],
@@ -75,6 +78,13 @@ export const maxRetriesExceeded = (name: string, id: string): Failure => ({
   excType: "MaxRetriesExceededError",
   excMessage: [`Can't retry ${name}[${id}]: it has been tried often enough`],
   excModule: "celery.exceptions"
+})
+
+/** Given back again and again: each run of it ended without an end. */
+export const tooManyDeliveries = (deliveries: number): Failure => ({
+  excType: "TooManyDeliveries",
+  excMessage: [`the message was given back ${deliveries} times, and is now in its dead-letter queue`],
+  excModule: module
 })
 
 /** As Python's own: what binding errors and refused values are. */
@@ -100,9 +110,6 @@ export const workerLost = (text: string): Failure => ({
 
 /** Names that JavaScript and Python give to the same thing: Python's client gets its own class back. */
 const builtins: ReadonlySet<string> = new Set(["TypeError", "SyntaxError"])
-
-/** The module of everything that is ours or the user's: Python makes an exception class of that name. */
-const module = "apium"
 
 const messageOf = (error: object): string => {
   const message = "message" in error ? error.message : undefined

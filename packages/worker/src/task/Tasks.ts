@@ -2,13 +2,13 @@
  * The registry of handlers: which tasks this worker can run. Each handler is a layer, so it brings the services it needs and
  * leaves the registry when its scope closes.
  */
+import type { HubError } from "@apium/hub/HubError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Perform from "../execution/Perform.ts"
 import type { Params } from "./Binding.ts"
 import type { AnyTask, PayloadOf, Task } from "./Task.ts"
-import type { TaskContext } from "./TaskContext.ts"
 import type { Steering } from "./TaskError.ts"
 
 export interface Registered {
@@ -55,16 +55,19 @@ export class Tasks extends Context.Service<
     }
   })
 
-  /** Adds a handler to the registry in scope. Of two handlers of one name the later one runs. */
+  /**
+   * Adds a handler to the registry in scope. Of two handlers of one name the later one runs. Each run has a scope of its own,
+   * closed when it ends. A handler may fail with the task's error, with what steers its execution, and with a `HubError`.
+   */
   static readonly handle = <N extends string, P extends Params, A, E, R>(
     task: Task<N, P, A, E>,
     // The task alone says what its handler gives: inferred from both, `A` would be whatever covers the two.
-    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering, R>
-  ): Layer.Layer<never, never, Tasks | Exclude<R, TaskContext>> =>
+    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError, R>
+  ): Layer.Layer<never, never, Tasks | Exclude<R, Perform.Given>> =>
     Layer.effectDiscard(
       Effect.gen(function* () {
         const tasks = yield* Tasks
-        const context = yield* Effect.context<Exclude<R, TaskContext>>()
+        const context = yield* Effect.context<Exclude<R, Perform.Given>>()
         const registered: Registered = {
           task,
           perform: Perform.make(task, run, context)

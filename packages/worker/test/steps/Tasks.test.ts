@@ -15,7 +15,6 @@ import { assert, describe } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Queue, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import {
-  celery,
   consumers,
   cut,
   ended,
@@ -581,16 +580,6 @@ describe("layers", () => {
       assert.deepStrictEqual(yield* tasks.names, [])
       assert.strictEqual(yield* consumers("celery"), 0)
       assert.strictEqual(yield* waiting("celery"), 0)
-    })
-  )
-
-  test(
-    "a worker that cannot declare its queues says so, and stops all the same",
-    Effect.gen(function* () {
-      const connection = yield* Connection
-      yield* connection.declare({ queues: [celery] })
-      yield* start({ queues: [HubQueue.priority(3)(HubQueue.make("celery"))] })
-      assert.strictEqual(yield* consumers("celery"), 0)
     })
   )
 })

@@ -1,0 +1,92 @@
+import * as Queue from "@apium/hub/Queue"
+import * as Task from "@apium/worker/task/Task"
+import * as TaskError from "@apium/worker/task/TaskError"
+import { Tasks } from "@apium/worker/task/Tasks"
+import * as Worker from "@apium/worker/Worker"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Layer, Scope } from "effect"
+import { celery, settle, start, takeAll, test, waiting } from "../support/World.ts"
+
+const plain = Task.make("proj.plain", { params: {} })
+
+describe("a run", () => {
+  test(
+    "has a scope of its own, closed when it ends and before its result is known",
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      yield* start(
+        {},
+        Tasks.handle(plain, () =>
+          Effect.gen(function* () {
+            yield* Effect.addFinalizer(() => Effect.sync(() => void log.push("closed")))
+            log.push("ran")
+          })
+        )
+      )
+      yield* (yield* plain.delay({})).get
+      assert.deepStrictEqual(log, ["ran", "closed"])
+      yield* (yield* plain.delay({})).get
+      assert.deepStrictEqual(log, ["ran", "closed", "ran", "closed"])
+    })
+  )
+
+  test(
+    "closes its scope when it fails, and interrupts what it forked there",
+    Effect.gen(function* () {
+      let interrupted = false
+      yield* start(
+        {},
+        Tasks.handle(plain, () =>
+          Effect.gen(function* () {
+            const scope = yield* Scope.Scope
+            yield* Effect.never.pipe(
+              Effect.onInterrupt(() => Effect.sync(() => void (interrupted = true))),
+              Effect.forkIn(scope, { startImmediately: true })
+            )
+            return yield* Effect.die("boom")
+          })
+        )
+      )
+      yield* Effect.exit((yield* plain.delay({})).get)
+      assert.isTrue(interrupted)
+    })
+  )
+})
+
+describe("a task that is given back again and again", () => {
+  const poison = Task.make("proj.poison", { params: {}, maxDeliveries: 3 })
+
+  test(
+    "is dead-lettered with its reason after maxDeliveries, and its sender sees a failure",
+    Effect.gen(function* () {
+      let runs = 0
+      yield* start(
+        {},
+        Tasks.handle(poison, () => {
+          runs++
+          return Effect.fail(new TaskError.Reject({ requeue: true }))
+        })
+      )
+      const error = yield* Effect.flip((yield* poison.delay({})).get)
+      assert.strictEqual(error._tag === "TaskFailed" ? error.excType : error._tag, "TooManyDeliveries")
+      assert.strictEqual(runs, 3)
+      yield* settle
+      const [dead] = yield* takeAll("celery.dead")
+      assert.strictEqual(dead?.message.headers["x-apium-reason"], "deliveries")
+      assert.strictEqual(dead?.message.headers.task, "proj.poison")
+      assert.strictEqual(yield* waiting("celery"), 0)
+    })
+  )
+})
+
+describe("a worker whose queues the broker refuses", () => {
+  test(
+    "is not started, and says what was refused",
+    Effect.gen(function* () {
+      yield* start({ queues: [celery] })
+      const other = Queue.priority(5)(Queue.make("celery"))
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(Worker.layer({ queues: [other], concurrency: 1 }))))
+      assert.strictEqual(error.reason._tag === "ChannelClosed" ? error.reason.replyCode : error.reason._tag, 406)
+    })
+  )
+})
