@@ -20,11 +20,56 @@ export interface Codec {
 const through = (body: Uint8Array, transform: ReadableWritablePair<Uint8Array, BufferSource>) =>
   new Blob([body as Uint8Array<ArrayBuffer>]).stream().pipeThrough(transform)
 
+/**
+ * How much is inflated at once: Deno makes one piece of each it is given, which is a thousand times as large for a bomb. At
+ * 16 KiB that is 16 MiB at most, and 1.3 times the time of a whole body on Node.js.
+ */
+const pieceSize = 16 * 1024
+
+const inPieces = (body: Uint8Array) => {
+  let offset = 0
+  return new ReadableStream<BufferSource>({
+    pull: (controller) => {
+      if (offset >= body.length) return controller.close()
+      controller.enqueue(body.slice(offset, offset + pieceSize))
+      offset += pieceSize
+    }
+  })
+}
+
+/**
+ * Passes on what was inflated and fails when it is not what the checksum at the end of the body says (RFC 1950, Adler-32):
+ * Deno takes a stream that was cut short for a whole one.
+ */
+const verified = (body: Uint8Array) => {
+  let a = 1
+  let b = 0
+  return new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      // So many octets fit into 32 bits before the remainder has to be taken.
+      for (let start = 0; start < chunk.length; start += 5552) {
+        const end = Math.min(start + 5552, chunk.length)
+        for (let index = start; index < end; index++) b += a += chunk[index]!
+        a %= 65_521
+        b %= 65_521
+      }
+      controller.enqueue(chunk)
+    },
+    flush: (controller) => {
+      const trailer = body.subarray(-4)
+      const sum = [b >> 8, b & 255, a >> 8, a & 255]
+      if (body.length < 6 || sum.some((octet, index) => octet !== trailer[index])) {
+        controller.error(new TypeError("unexpected end of the compressed data"))
+      }
+    }
+  })
+}
+
 /** RFC 1950, under kombu's names `gzip` and `zlib`. */
 export const zlib: Codec = {
   contentType: "application/x-gzip",
   compress: (body) => through(body, new CompressionStream("deflate")),
-  decompress: (body) => through(body, new DecompressionStream("deflate"))
+  decompress: (body) => inPieces(body).pipeThrough(new DecompressionStream("deflate")).pipeThrough(verified(body))
 }
 
 export interface Options {
@@ -57,6 +102,12 @@ const find = (name: string) =>
       : Effect.succeed({ codec, maxMessageBytes })
   })
 
+/** Node.js leaves the message empty and has a code. */
+const textOf = (cause: unknown): string => {
+  const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown }
+  return String(message || code || cause)
+}
+
 /** The whole stream as one array, unless it passes the limit. */
 const collect = (
   stream: ReadableStream<Uint8Array>,
@@ -88,10 +139,7 @@ const collect = (
           chunks.push(value)
           return next()
         },
-        (cause) =>
-          resume(
-            Effect.fail(new HubError({ reason: new DecodeFailed({ what, text: String(cause?.message ?? cause) }) }))
-          )
+        (cause) => resume(Effect.fail(new HubError({ reason: new DecodeFailed({ what, text: textOf(cause) }) })))
       )
     next()
   })

@@ -5,6 +5,7 @@
  *
  * A failure that no retry can mend (bad credentials, no such vhost) ends the connection: every later call fails with it.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -12,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -19,7 +21,8 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { Channel } from "./Channel.ts"
 import type { Exchange } from "./Exchange.ts"
 import { ConnectionLost, fail, HubError } from "./HubError.ts"
-import { type Backoff, reconnect, schedule } from "./internal/backoff.ts"
+import { type Backoff, jittered, reconnect, schedule } from "./internal/backoff.ts"
+import { watched } from "./internal/watched.ts"
 import type { Message, Route } from "./Message.ts"
 import type { Queue } from "./Queue.ts"
 import * as Topology from "./Topology.ts"
@@ -48,16 +51,20 @@ export class Connection extends Context.Service<
     readonly use: <A, E, R>(work: (channel: Channel) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | HubError, R>
     /**
      * On a channel all publishers share, so that any number of them can wait for their confirms at once. One that the loss of
-     * its link interrupted goes out again on the next link, three times at most: at least once, never silently not.
+     * its link interrupted goes out again on the next link, three times at most: at least once, never silently not. The
+     * topology is declared before, as `declare` does, on each link it goes out on.
      */
-    readonly publish: (message: Message, route: Route) => Effect.Effect<void, HubError>
+    readonly publish: (message: Message, route: Route, topology?: Topology.Topology) => Effect.Effect<void, HubError>
     readonly publishAll: (
-      batch: ReadonlyArray<readonly [message: Message, route: Route]>
+      batch: ReadonlyArray<readonly [message: Message, route: Route]>,
+      topology?: Topology.Topology
     ) => Effect.Effect<void, HubError>
     /** Declares what this link has not been told of yet. An entity is remembered by identity: keep it, do not remake it. */
     readonly declare: (topology: Topology.Topology) => Effect.Effect<void, HubError>
     /** Runs again, on a fresh link, whenever the failure says the link was lost. */
     readonly recover: <A, R>(work: Effect.Effect<A, HubError, R>) => Effect.Effect<A, HubError, R>
+    /** What `recover` retries by, for streams: while the failure says the link was lost, and the connection is there. */
+    readonly recovery: Schedule.Schedule<unknown, HubError>
     /** The present status and every change. */
     readonly status: Stream.Stream<ConnectionStatus>
   }
@@ -72,7 +79,12 @@ export const layerWith = (options: Options): Layer.Layer<Connection, HubError, T
 interface Pooled {
   readonly channel: Channel
   readonly scope: Scope.Closeable
+  /** A refused request closed it, whoever caught the failure. */
+  broken: boolean
 }
+
+/** In milliseconds: a link that is lost sooner counts as one more failure to connect. */
+const shortLife = 1500
 
 /** What lives and dies with one link. */
 interface Link {
@@ -90,13 +102,16 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Connection["Service"], HubError, Transport | Scope.Scope> {
   const transport = yield* Transport
   const scope = yield* Effect.scope
-  const backoff = schedule(options.backoff ?? reconnect)
+  const pause = options.backoff ?? reconnect
+  const backoff = schedule(pause)
   const patience = Duration.fromInputUnsafe(options.patience ?? "30 seconds")
   const pool = Semaphore.makeUnsafe(options.poolLimit ?? 10)
   const publisherLock = Semaphore.makeUnsafe(1)
+  const declareLock = Semaphore.makeUnsafe(1)
   const status = yield* SubscriptionRef.make<ConnectionStatus>("connecting")
   let current = Deferred.makeUnsafe<Link, HubError>()
   let lastFailure = "not connected yet"
+  let ended = false
 
   const connect: Effect.Effect<Link, HubError> = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -130,14 +145,19 @@ const make = Effect.fnUntraced(function* (
 
   /** Watches the link for as long as the connection lives, and replaces it when it is lost. */
   const supervise: Effect.Effect<never> = Effect.gen(function* () {
+    let shortLived = 0
     for (;;) {
       const link = live
+      const opened = yield* Clock.currentTimeMillis
       const error = yield* Effect.flip(link.connection.closed)
       lastFailure = error.message
       current = Deferred.makeUnsafe()
       link.replaced.openUnsafe()
       yield* SubscriptionRef.set(status, "connecting")
       yield* Scope.close(link.scope, Exit.fail(error))
+      // A broker that takes connections and drops them at once is asked as patiently as one that takes none.
+      shortLived = (yield* Clock.currentTimeMillis) - opened < shortLife ? shortLived + 1 : 0
+      if (shortLived > 0 && error.recoverable) yield* Effect.flatMap(jittered(pause, shortLived - 1), Effect.sleep)
       const next = yield* Effect.exit(error.recoverable ? connectAgain : Effect.fail(error))
       if (Exit.isFailure(next)) {
         yield* Deferred.failCause(current, next.cause)
@@ -155,6 +175,7 @@ const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => {
     const waiting = current
     const closed = Effect.fail(new HubError({ reason: new ConnectionLost({ cause: "closed", text: "closed by us" }) }))
+    ended = true
     current = Deferred.makeUnsafe()
     Deferred.doneUnsafe(current, closed)
     Deferred.doneUnsafe(waiting, closed)
@@ -178,24 +199,27 @@ const make = Effect.fnUntraced(function* (
   )
 
   const openPooled = (link: Link): Effect.Effect<Pooled, HubError> =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.fork(link.scope)
-      const channel = yield* Scope.provide(link.connection.channel, scope).pipe(
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-      )
-      return { channel, scope }
-    })
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.fork(link.scope)
+        const channel = yield* restore(Scope.provide(link.connection.channel, scope)).pipe(
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        )
+        const pooled: Pooled = { channel: watched(channel, () => void (pooled.broken = true)), scope, broken: false }
+        return pooled
+      })
+    )
 
-  /** A channel goes back to the pool only after work that did not fail: a failure may have closed it. */
+  /** A channel goes back to the pool only after work that did not fail, and unless a refused request closed it. */
   const onPooled = <A, E, R>(link: Link, work: (channel: Channel) => Effect.Effect<A, E, R>) =>
-    Effect.acquireUseRelease(
-      Effect.suspend(() => {
-        const idle = link.idle.pop()
-        return idle === undefined ? openPooled(link) : Effect.succeed(idle)
-      }),
-      ({ channel }) => work(channel),
-      (pooled, exit) =>
-        Exit.isSuccess(exit) ? Effect.sync(() => void link.idle.push(pooled)) : Scope.close(pooled.scope, exit)
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const pooled = link.idle.pop() ?? (yield* restore(openPooled(link)))
+        const exit = yield* Effect.exit(restore(work(pooled.channel)))
+        if (Exit.isSuccess(exit) && !pooled.broken) link.idle.push(pooled)
+        else yield* Scope.close(pooled.scope, exit)
+        return yield* exit
+      })
     )
 
   const use = <A, E, R>(work: (channel: Channel) => Effect.Effect<A, E, R>) =>
@@ -212,51 +236,65 @@ const make = Effect.fnUntraced(function* (
           )
         )
 
-  /** Again on the next link when this one was lost in the middle: a message may then be there twice, but not be missing. */
-  const publishing = (
-    work: (channel: Channel) => Effect.Effect<void, HubError>,
-    again = 3
-  ): Effect.Effect<void, HubError> =>
+  /** Again on the next link when this one was lost in the middle. */
+  const onLink = (work: (link: Link) => Effect.Effect<void, HubError>, again = 3): Effect.Effect<void, HubError> =>
     Effect.flatMap(link, (link) =>
-      Effect.catch(
-        Effect.flatMap(publisherOf(link), (publisher) =>
-          Effect.tapError(work(publisher.channel), (error) => {
-            if (error.reason._tag !== "ChannelClosed" || link.publisher !== publisher) return Effect.void
-            link.publisher = undefined
-            return Scope.close(publisher.scope, Exit.fail(error))
-          })
-        ),
-        (error) =>
-          error.reason._tag === "ConnectionLost" && again > 0
-            ? Effect.andThen(link.replaced.await, publishing(work, again - 1))
-            : Effect.fail(error)
+      Effect.catch(work(link), (error) =>
+        error.reason._tag === "ConnectionLost" && again > 0
+          ? Effect.andThen(
+              Effect.timeoutOrElse(link.replaced.await, { duration: patience, orElse: () => Effect.fail(error) }),
+              onLink(work, again - 1)
+            )
+          : Effect.fail(error)
       )
     )
 
-  const declare = (topology: Topology.Topology): Effect.Effect<void, HubError> =>
-    Effect.flatMap(link, (link) => {
-      const fresh = <A extends Exchange | Queue>(entities: ReadonlyArray<A> = []) =>
-        entities.filter((entity) => !link.declared.has(entity))
+  const declareOn = (link: Link, topology: Topology.Topology): Effect.Effect<void, HubError> => {
+    const fresh = <A extends Exchange | Queue>(entities: ReadonlyArray<A> = []) =>
+      entities.filter((entity) => !link.declared.has(entity))
+    const declareFresh = Effect.suspend(() => {
       const exchanges = fresh(topology.exchanges)
       const queues = fresh(topology.queues)
-      if (exchanges.length === 0 && queues.length === 0) return Effect.void
-      return Effect.tap(
-        pool.withPermits(1)(onPooled(link, (channel) => Topology.declare(channel, { exchanges, queues }))),
-        () =>
-          Effect.sync(() => {
-            for (const entity of [...exchanges, ...queues]) link.declared.add(entity)
-          })
+      return Effect.map(
+        onPooled(link, (channel) => Topology.declare(channel, { exchanges, queues })),
+        () => {
+          for (const entity of [...exchanges, ...queues]) link.declared.add(entity)
+        }
       )
     })
+    // One at a time, so that those who wait find it done; and without a permit of the pool, for who publishes from inside
+    // `use` holds one already.
+    return fresh(topology.exchanges).length === 0 && fresh(topology.queues).length === 0
+      ? Effect.void
+      : declareLock.withPermits(1)(declareFresh)
+  }
+
+  /** A message may be there twice when a link was lost in the middle, but not be missing. */
+  const publishing = (
+    topology: Topology.Topology,
+    work: (channel: Channel) => Effect.Effect<void, HubError>
+  ): Effect.Effect<void, HubError> =>
+    onLink((link) =>
+      Effect.flatMap(Effect.andThen(declareOn(link, topology), publisherOf(link)), (publisher) =>
+        Effect.tapError(work(publisher.channel), (error) => {
+          if (!publisher.broken || link.publisher !== publisher) return Effect.void
+          link.publisher = undefined
+          return Scope.close(publisher.scope, Exit.fail(error))
+        })
+      )
+    )
+
+  const recovery = Schedule.while(backoff, () => !ended)
 
   return {
     capabilities: transport.capabilities,
     channel: Effect.flatMap(link, (link) => link.connection.channel),
     use,
-    publish: (message, route) => publishing((channel) => channel.publish(message, route)),
-    publishAll: (batch) => publishing((channel) => channel.publishAll(batch)),
-    declare,
-    recover: (work) => Effect.retry(work, backoff),
+    publish: (message, route, topology = {}) => publishing(topology, (channel) => channel.publish(message, route)),
+    publishAll: (batch, topology = {}) => publishing(topology, (channel) => channel.publishAll(batch)),
+    declare: (topology) => onLink((link) => declareOn(link, topology)),
+    recover: (work) => Effect.retry(work, recovery),
+    recovery,
     status: SubscriptionRef.changes(status)
   }
 })

@@ -6,19 +6,22 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { ConsumeOptions } from "./Channel.ts"
 import { Connection } from "./Connection.ts"
 import * as DeadLetter from "./DeadLetter.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { HubError } from "./HubError.ts"
-import { reconnect, schedule } from "./internal/backoff.ts"
 import { InFlight } from "./internal/inFlight.ts"
 import type { Queue } from "./Queue.ts"
 import * as Topology from "./Topology.ts"
 
-/** One attempt: until the link is lost. `prefetch` is per queue. */
+/** One attempt: until the link is lost. `prefetch` is per queue, and so is the consumer tag, which gets a number for it. */
 const attempt = (
   connection: Connection["Service"],
   queues: ReadonlyArray<Queue>,
@@ -28,7 +31,15 @@ const attempt = (
     Effect.gen(function* () {
       const channel = yield* connection.channel
       const names = yield* Topology.declare(channel, { queues })
-      const streams = names.map((name) => channel.consume(name, options))
+      const { consumerTag } = options
+      const streams = names.map((name, index) =>
+        channel.consume(
+          name,
+          consumerTag === undefined || names.length === 1
+            ? options
+            : { ...options, consumerTag: `${consumerTag}-${index + 1}` }
+        )
+      )
       return streams.length === 1 ? streams[0]! : Stream.mergeAll(streams, { concurrency: "unbounded" })
     })
   )
@@ -42,7 +53,7 @@ export const stream = (
   options: ConsumeOptions = {}
 ): Stream.Stream<Delivery, HubError, Connection> =>
   Stream.unwrap(
-    Effect.map(Connection, (connection) => Stream.retry(attempt(connection, queues, options), schedule(reconnect)))
+    Effect.map(Connection, (connection) => Stream.retry(attempt(connection, queues, options), connection.recovery))
   )
 
 export interface RunOptions<E, R> extends ConsumeOptions {
@@ -58,6 +69,9 @@ export interface RunOptions<E, R> extends ConsumeOptions {
 /**
  * Handles deliveries for ever. Success acknowledges; a typed failure does what `onFailure` says; a defect or an interruption
  * gives the message back and counts as a delivery.
+ *
+ * A lost link stops the intake, not the handlers: they run on, keep their share of `concurrency`, and settle in vain, for the
+ * broker has their messages back. Interrupting `run` interrupts them, before the channel closes.
  */
 export const run = <E, R>(
   queues: ReadonlyArray<Queue>,
@@ -67,16 +81,27 @@ export const run = <E, R>(
     const connection = yield* Connection
     const inFlight = yield* InFlight
     const consume = { ...options, prefetch: options.prefetch ?? options.concurrency }
-    return yield* attempt(connection, queues, consume).pipe(
-      Stream.mapEffect((delivery) => inFlight(handle(connection, delivery, options)), {
-        concurrency: options.concurrency,
-        unordered: true
-      }),
-      Stream.runDrain,
+    const slots = Semaphore.makeUnsafe(options.concurrency)
+    const handlers = yield* FiberSet.make<void, HubError>()
+    const start = (delivery: Delivery) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.andThen(
+          restore(slots.take(1)),
+          FiberSet.run(handlers, Effect.ensuring(inFlight(handle(connection, delivery, options)), slots.release(1)), {
+            // It has to be in the set before it can end what the set belongs to.
+            startImmediately: false
+          })
+        )
+      )
+    const intake = yield* attempt(connection, queues, consume).pipe(
+      Stream.runForEach(start),
       Effect.andThen(Effect.never),
-      connection.recover
+      connection.recover,
+      Effect.forkScoped
     )
-  })
+    yield* Effect.addFinalizer(() => FiberSet.clear(handlers))
+    return yield* Effect.raceFirst(Fiber.join(intake), Effect.andThen(FiberSet.join(handlers), Effect.never))
+  }).pipe(Effect.scoped)
 
 const handle = <E, R>(
   connection: Connection["Service"],
@@ -84,13 +109,19 @@ const handle = <E, R>(
   options: RunOptions<E, R>
 ): Effect.Effect<void, HubError, R> => {
   const limit = options.maxDeliveries ?? 20
-  if (Option.isSome(delivery.deliveryCount) && delivery.deliveryCount.value >= limit) {
-    return DeadLetter.send(connection, delivery, "deliveries", `given back ${delivery.deliveryCount.value} times`)
-  }
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.exit(restore(options.handle(delivery))), (exit) =>
-      settle(connection, delivery, options, exit)
-    )
+  const work =
+    Option.isSome(delivery.deliveryCount) && delivery.deliveryCount.value >= limit
+      ? DeadLetter.send(connection, delivery, "deliveries", `given back ${delivery.deliveryCount.value} times`)
+      : Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(Effect.exit(restore(Effect.suspend(() => options.handle(delivery)))), (exit) =>
+            settle(connection, delivery, options, exit)
+          )
+        )
+  // No link to dead-letter it over: back to its queue, if it is not there already.
+  return Effect.catchIf(
+    work,
+    (error) => error.recoverable,
+    () => delivery.reject({ requeue: true })
   )
 }
 
@@ -108,6 +139,12 @@ const settle = <E, R>(
     case "requeue":
       return delivery.reject({ requeue: true })
     case "deadLetter":
-      return DeadLetter.send(connection, delivery, "failed", String(Cause.squash(exit.cause)))
+      return DeadLetter.send(connection, delivery, "failed", describe(Cause.squash(exit.cause)))
   }
+}
+
+/** For the header that a person reads. */
+const describe = (error: unknown): string => {
+  if (typeof error === "string") return error
+  return error instanceof Error ? `${error.name}: ${error.message}` : Formatter.format(error)
 }

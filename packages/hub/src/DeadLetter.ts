@@ -28,14 +28,15 @@ export const send = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, HubError> {
   const queue = Queue.make(queueOf(delivery.queue))
   const { message, route } = delivery
+  const { CC: _, ...headers } = message.headers
   const now = yield* Clock.currentTimeMillis
-  yield* connection.declare({ queues: [queue] })
   yield* connection.publish(
     {
       body: message.body,
-      properties: { ...message.properties, expiration: undefined, deliveryMode: "persistent" },
+      // RabbitMQ refuses another user's `userId` (406), and routes to what `CC` names a second time.
+      properties: { ...message.properties, expiration: undefined, userId: undefined, deliveryMode: "persistent" },
       headers: {
-        ...message.headers,
+        ...headers,
         "x-apium-reason": reason,
         "x-apium-error": text.slice(0, maxText),
         "x-apium-queue": delivery.queue,
@@ -44,7 +45,8 @@ export const send = Effect.fnUntraced(function* (
         "x-apium-time": new Date(now).toISOString()
       }
     },
-    { exchange: "", routingKey: queue.name, mandatory: true }
+    { exchange: "", routingKey: queue.name, mandatory: true },
+    { queues: [queue] }
   )
   yield* delivery.ack
 })

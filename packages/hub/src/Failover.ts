@@ -6,9 +6,10 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { HubError } from "./HubError.ts"
 import { Transport, type TransportConnection } from "./Transport.ts"
 
@@ -26,8 +27,18 @@ export const make = (
     return strategy === "shuffle" ? Random.shuffle(indices) : Effect.succeed(indices)
   })
 
+  /** In a scope of its own: what an attempt that failed had opened does not stay open next to the one that works. */
   const connectTo = (index: number): Effect.Effect<TransportConnection, HubError, Scope.Scope> =>
-    Effect.tap(transports[index]!.connect, () => Effect.sync(() => void (start = (index + 1) % transports.length)))
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const connection = yield* restore(Scope.provide(transports[index]!.connect, scope)).pipe(
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        )
+        start = (index + 1) % transports.length
+        return connection
+      })
+    )
 
   return {
     name: transports[0].name,

@@ -27,7 +27,6 @@ import * as Consumer from "./Consumer.ts"
 import type { Delivery } from "./Delivery.ts"
 import * as Exchange from "./Exchange.ts"
 import { ConnectionLost, fail, type HubError } from "./HubError.ts"
-import { reconnect, schedule } from "./internal/backoff.ts"
 import type { Message } from "./Message.ts"
 import * as Queue from "./Queue.ts"
 import * as Serializer from "./Serializer.ts"
@@ -154,7 +153,7 @@ export const broadcast = (
       )
 
       return attempt.pipe(
-        Stream.retry(schedule(reconnect)),
+        Stream.retry(connection.recovery),
         Stream.mapEffect((delivery) => readReply(delivery, replyTo.ticket, options)),
         Stream.filter((reply) => reply !== undefined),
         Number.isFinite(limit) ? Stream.take(limit) : (stream) => stream,

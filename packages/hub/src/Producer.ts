@@ -73,17 +73,16 @@ export const make = <A, I>(
       notBefore: publish.notBefore
     })
 
-    const send = (work: Effect.Effect<void, HubError>) => Effect.andThen(connection.declare(topology), work)
-
     return {
       publish: (value, publish = {}) =>
-        Effect.flatMap(message(value, publish), (message) => send(connection.publish(message, route(publish)))),
+        Effect.flatMap(message(value, publish), (message) => connection.publish(message, route(publish), topology)),
       publishAll: (values, publish = {}) =>
         Effect.flatMap(
           Effect.forEach(values, (value) => message(value, publish)),
           (messages) => {
             const to = route(publish)
-            return send(connection.publishAll(messages.map((message) => [message, to] as const)))
+            const batch = messages.map((message) => [message, to] as const)
+            return connection.publishAll(batch, topology)
           }
         )
     }

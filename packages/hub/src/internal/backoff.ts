@@ -16,14 +16,17 @@ export interface Backoff {
 /** 50 ms doubling to 1.5 s: a broker that restarts is found again within two seconds of its opening the port. */
 export const reconnect: Backoff = { base: "50 millis", cap: "1500 millis" }
 
+const shareOf = (backoff: Backoff, delay: Duration.Duration): Effect.Effect<Duration.Duration> =>
+  Effect.map(Random.next, (share) => Duration.times(Duration.min(delay, Duration.fromInputUnsafe(backoff.cap)), share))
+
+/** The pause after so many failures before this one. */
+export const jittered = (backoff: Backoff, failures: number): Effect.Effect<Duration.Duration> =>
+  shareOf(backoff, Duration.times(Duration.fromInputUnsafe(backoff.base), 2 ** failures))
+
 /** Retries what a fresh link can mend, and nothing else. */
 export const schedule = (backoff: Backoff): Schedule.Schedule<unknown, HubError> =>
   Schedule.exponential(backoff.base).pipe(
-    Schedule.modifyDelay(({ duration }) =>
-      Effect.map(Random.next, (share) =>
-        Duration.times(Duration.min(duration, Duration.fromInputUnsafe(backoff.cap)), share)
-      )
-    ),
+    Schedule.modifyDelay(({ duration }) => shareOf(backoff, duration)),
     Schedule.setInputType<HubError>(),
     Schedule.while(({ input }) => input.recoverable)
   )

@@ -21,6 +21,8 @@ interface Entry extends StoredMessage {
   expired: boolean
   readonly level: number
   readonly expiresAt: number
+  /** Where it goes back to: a queue deleted and declared again meanwhile is another queue. */
+  readonly home: MemoryQueue
 }
 
 interface Waiter {
@@ -34,6 +36,8 @@ interface MemoryQueue {
   readonly ttl: number
   size: number
   readonly waiters: Set<Waiter>
+  /** What is not due yet: how to forget it. */
+  readonly delayed: Set<() => void>
 }
 
 const positiveInteger = (value: unknown): number | undefined =>
@@ -56,7 +60,8 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         levels: Array.from({ length: levelsOf(queue) }, () => MutableList.make<Entry>()),
         ttl: positiveInteger(queue.arguments["x-message-ttl"]) ?? Number.POSITIVE_INFINITY,
         size: 0,
-        waiters: new Set()
+        waiters: new Set(),
+        delayed: new Set()
       })
     })
 
@@ -79,7 +84,8 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
   }
 
   const append = (name: string, queue: MemoryQueue, put: Put): void => {
-    const level = Math.min(Math.max(put.message.properties.priority ?? 0, 0), queue.levels.length - 1)
+    const priority = Math.trunc(put.message.properties.priority ?? 0) || 0
+    const level = Math.min(Math.max(priority, 0), queue.levels.length - 1)
     MutableList.append(queue.levels[level]!, {
       tag: "",
       queue: name,
@@ -90,7 +96,8 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
       deliveryCount: 0,
       expired: false,
       level,
-      expiresAt: expiry(queue, put.message)
+      expiresAt: expiry(queue, put.message),
+      home: queue
     })
     queue.size++
     wakeOne(queue)
@@ -103,10 +110,11 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
       if (put.notBefore === undefined || put.notBefore <= clock.currentTimeMillisUnsafe()) {
         append(name, queue, put)
       } else {
-        // A queue deleted and declared again meanwhile is another queue.
-        timers.schedule(put.notBefore, () => {
-          if (queues.get(name) === queue) append(name, queue, put)
+        const cancel = timers.schedule(put.notBefore, () => {
+          queue.delayed.delete(cancel)
+          append(name, queue, put)
         })
+        queue.delayed.add(cancel)
       }
       return true
     })
@@ -178,11 +186,11 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         const entry = unacked.get(tag)
         if (entry === undefined) continue
         unacked.delete(tag)
-        const queue = queues.get(entry.queue)
-        if (queue === undefined) continue
+        const queue = entry.home
+        if (queues.get(entry.queue) !== queue) continue
         entry.redelivered = true
         entry.deliveryCount++
-        const list = queue.levels[Math.min(entry.level, queue.levels.length - 1)]!
+        const list = queue.levels[entry.level]!
         if (near) MutableList.prepend(list, entry)
         else MutableList.append(list, entry)
         queue.size++
@@ -190,10 +198,13 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
       }
     })
 
+  /** What is not due yet goes too, and counts. */
   const clear = (queue: MemoryQueue): number => {
-    const size = queue.size
+    const size = queue.size + queue.delayed.size
     for (const list of queue.levels) MutableList.clear(list)
     queue.size = 0
+    for (const cancel of queue.delayed) cancel()
+    queue.delayed.clear()
     return size
   }
 
@@ -210,7 +221,10 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
             bound.filter((binding) => binding.queue !== name)
           )
         }
-        for (const waiter of queue.waiters) waiter.resume(Effect.void)
+        for (const waiter of queue.waiters) {
+          leave(waiter)
+          waiter.resume(Effect.void)
+        }
         return clear(queue)
       }),
     put,

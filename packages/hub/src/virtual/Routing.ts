@@ -2,6 +2,7 @@
  * Which bindings a message matches, exactly as RabbitMQ decides it. Pure; linear in the length of the key for patterns
  * with one `#`, and never a regular expression made from foreign text.
  */
+import * as Equal from "effect/Equal"
 import type { Arguments, ExchangeType } from "../Exchange.ts"
 
 /**
@@ -38,7 +39,8 @@ export const topicMatches = (pattern: string, routingKey: string): boolean => {
 
 /**
  * Whether headers match the arguments of a binding: `x-match` is `all` (default), `any`, `all-with-x` or `any-with-x`.
- * Arguments that start with `x-` are left out unless it says `-with-x`. An argument without a value asks for presence.
+ * Arguments that start with `x-` are left out unless it says `-with-x`. An argument without a value asks for presence; dates,
+ * bytes, arrays and tables are compared by what they hold.
  */
 export const headersMatch = (wanted: Arguments, headers: Arguments): boolean => {
   const mode = typeof wanted["x-match"] === "string" ? wanted["x-match"] : "all"
@@ -47,7 +49,8 @@ export const headersMatch = (wanted: Arguments, headers: Arguments): boolean => 
   for (const key of Object.keys(wanted)) {
     if (key === "x-match" || (!withX && key.startsWith("x-"))) continue
     const value = wanted[key]
-    const matches = Object.hasOwn(headers, key) && (value === undefined || value === null || headers[key] === value)
+    const matches =
+      Object.hasOwn(headers, key) && (value === undefined || value === null || Equal.equals(headers[key], value))
     if (matches && any) return true
     if (!matches && !any) return false
   }

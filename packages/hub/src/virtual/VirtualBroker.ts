@@ -57,6 +57,11 @@ type MethodId = (typeof Method)[keyof typeof Method]
 export const refuse = (replyCode: number, replyText: string, [classId, methodId]: MethodId) =>
   fail(new ChannelClosed({ replyCode, replyText, classId, methodId }))
 
+const denied = (replyText: string, method: MethodId) => refuse(403, `ACCESS_REFUSED - ${replyText}`, method)
+
+/** The nameless exchange is bound to every queue, and to nothing else, for good. */
+const notOnDefault = (method: MethodId) => denied("operation not permitted on the default exchange", method)
+
 const notFound = (kind: "exchange" | "queue", name: string, method: MethodId) =>
   refuse(404, `NOT_FOUND - no ${kind} '${name}'`, method)
 
@@ -106,7 +111,7 @@ export const make = (store: VirtualStore) => {
         return existing === undefined ? notFound("exchange", exchange.name, Method.exchangeDeclare) : Effect.void
       }
       if (exchange.name === "" || exchange.name.startsWith("amq.")) {
-        return refuse(403, `ACCESS_REFUSED - exchange name '${exchange.name}' is reserved`, Method.exchangeDeclare)
+        return denied(`exchange name '${exchange.name}' is reserved`, Method.exchangeDeclare)
       }
       if (existing === undefined) {
         exchanges.set(exchange.name, exchange)
@@ -126,19 +131,28 @@ export const make = (store: VirtualStore) => {
 
   const exchangeDelete = (name: string, ifUnused: boolean): Effect.Effect<void, HubError> =>
     Effect.gen(function* () {
+      if (name === "") return yield* notOnDefault(Method.exchangeDelete)
       if (ifUnused && (yield* isBound(name))) {
         return yield* refuse(406, `PRECONDITION_FAILED - exchange '${name}' in use`, Method.exchangeDelete)
       }
       for (const binding of yield* store.bindings.list(name)) yield* store.bindings.remove(name, binding)
       exchangeBindings.delete(name)
-      for (const [source, bound] of exchangeBindings) {
-        exchangeBindings.set(
-          source,
-          bound.filter((binding) => binding.destination !== name)
-        )
-      }
       exchanges.delete(name)
-    })
+      for (const [source, bound] of exchangeBindings) {
+        const left = bound.filter((binding) => binding.destination !== name)
+        if (left.length === bound.length) continue
+        exchangeBindings.set(source, left)
+        yield* unbound(source)
+      }
+    }).pipe(Effect.uninterruptible)
+
+  /** The last binding of an auto-delete exchange takes it along. */
+  const unbound = (name: string): Effect.Effect<void, HubError> =>
+    Effect.suspend(() =>
+      exchanges.get(name)?.autoDelete === true
+        ? Effect.flatMap(isBound(name), (bound) => (bound ? Effect.void : exchangeDelete(name, false)))
+        : Effect.void
+    )
 
   const matching = (binding: Binding) => (other: { readonly routingKey: string; readonly arguments: Arguments }) =>
     other.routingKey === binding.routingKey && sameArguments(other.arguments, binding.arguments)
@@ -146,6 +160,7 @@ export const make = (store: VirtualStore) => {
   const exchangeBind = (destination: string, binding: Binding): Effect.Effect<void, HubError> =>
     Effect.suspend(() => {
       for (const name of [destination, binding.exchange.name]) {
+        if (name === "") return notOnDefault(Method.exchangeBind)
         if (!exchanges.has(name)) return notFound("exchange", name, Method.exchangeBind)
       }
       const bound = exchangeBindings.get(binding.exchange.name) ?? []
@@ -160,14 +175,16 @@ export const make = (store: VirtualStore) => {
     })
 
   const exchangeUnbind = (destination: string, binding: Binding): Effect.Effect<void, HubError> =>
-    Effect.sync(() => {
+    Effect.suspend(() => {
+      const { name } = binding.exchange
+      if (destination === "" || name === "") return notOnDefault(Method.exchangeUnbind)
       const same = matching(binding)
-      const bound = exchangeBindings.get(binding.exchange.name) ?? []
-      exchangeBindings.set(
-        binding.exchange.name,
-        bound.filter((other) => other.destination !== destination || !same(other))
-      )
-    })
+      const bound = exchangeBindings.get(name) ?? []
+      const left = bound.filter((other) => other.destination !== destination || !same(other))
+      if (left.length === bound.length) return Effect.void
+      exchangeBindings.set(name, left)
+      return unbound(name)
+    }).pipe(Effect.uninterruptible)
 
   const queueDeclare = (queue: Queue, passive: boolean, owner: object): Effect.Effect<QueueInfo, HubError> =>
     Effect.suspend(() => {
@@ -185,12 +202,14 @@ export const make = (store: VirtualStore) => {
       const named = queue.name === "" ? { ...queue, name: `amq.gen-${++names}` } : queue
       const declared: DeclaredQueue = { queue: named, owner, subscribers: new Set() }
       queues.set(named.name, declared)
-      return Effect.andThen(store.declare(named), info(declared))
-    })
+      const stored = Effect.onError(store.declare(named), () => Effect.sync(() => queues.delete(named.name)))
+      return Effect.andThen(stored, info(declared))
+    }).pipe(Effect.uninterruptible)
 
   const queueBind = (name: string, binding: Binding, owner: object): Effect.Effect<void, HubError> =>
     Effect.gen(function* () {
       yield* find(name, owner, Method.queueBind)
+      if (binding.exchange.name === "") return yield* notOnDefault(Method.queueBind)
       const exchange = exchanges.get(binding.exchange.name)
       if (exchange === undefined) return yield* notFound("exchange", binding.exchange.name, Method.queueBind)
       const same = matching(binding)
@@ -206,11 +225,14 @@ export const make = (store: VirtualStore) => {
   const queueUnbind = (name: string, binding: Binding, owner: object): Effect.Effect<void, HubError> =>
     Effect.gen(function* () {
       yield* find(name, owner, Method.queueUnbind)
+      if (binding.exchange.name === "") return yield* notOnDefault(Method.queueUnbind)
       const same = matching(binding)
       const bound = yield* store.bindings.list(binding.exchange.name)
       const existing = bound.find((other) => other.queue === name && same(other))
-      if (existing !== undefined) yield* store.bindings.remove(binding.exchange.name, existing)
-    })
+      if (existing === undefined) return
+      yield* store.bindings.remove(binding.exchange.name, existing)
+      yield* unbound(binding.exchange.name)
+    }).pipe(Effect.uninterruptible)
 
   const queuePurge = (name: string, owner: object): Effect.Effect<number, HubError> =>
     Effect.andThen(find(name, owner, Method.queuePurge), store.purge(name))
@@ -230,16 +252,23 @@ export const make = (store: VirtualStore) => {
       if (options.ifEmpty === true && (yield* store.size(name)) > 0) {
         return yield* refuse(406, `PRECONDITION_FAILED - queue '${name}' is not empty`, Method.queueDelete)
       }
+      const sources: Array<string> = []
+      for (const { name: exchange, autoDelete } of exchanges.values()) {
+        if (autoDelete && (yield* store.bindings.list(exchange)).some(({ queue }) => queue === name))
+          sources.push(exchange)
+      }
       queues.delete(name)
       for (const subscriber of declared.subscribers) yield* subscriber.cancel
-      return yield* store.remove(name)
-    })
+      const removed = yield* store.remove(name)
+      for (const exchange of sources) yield* unbound(exchange)
+      return removed
+    }).pipe(Effect.uninterruptible)
 
   const subscribe = (name: string, subscriber: Subscriber, owner: object): Effect.Effect<void, HubError> =>
     Effect.flatMap(find(name, owner, Method.basicConsume), ({ subscribers }) => {
       const all = [...subscribers]
       if (all.some((other) => other.exclusive) || (subscriber.exclusive && all.length > 0)) {
-        return refuse(403, `ACCESS_REFUSED - queue '${name}' in exclusive use`, Method.basicConsume)
+        return denied(`queue '${name}' in exclusive use`, Method.basicConsume)
       }
       subscribers.add(subscriber)
       return Effect.void
@@ -298,6 +327,9 @@ export const make = (store: VirtualStore) => {
         stored || to.mandatory !== true ? Effect.void : returned(to)
       )
     }
+    if (exchanges.get(to.exchange)?.internal === true) {
+      return denied(`cannot publish to internal exchange '${to.exchange}'`, Method.basicPublish)
+    }
     return Effect.flatMap(route(to.exchange, to.routingKey, message), (targets) =>
       targets.size === 0 && to.mandatory === true
         ? returned(to)
@@ -313,17 +345,19 @@ export const make = (store: VirtualStore) => {
     const args = queues.get(stored.queue)?.queue.arguments ?? {}
     const exchange = args["x-dead-letter-exchange"]
     if (typeof exchange === "string") {
-      const routingKey = args["x-dead-letter-routing-key"]
-      yield* Effect.catchReason(
-        publish(withDeath(stored, reason, yield* Clock.currentTimeMillis), {
-          exchange,
-          routingKey: typeof routingKey === "string" ? routingKey : stored.routingKey
-        }),
+      const own = args["x-dead-letter-routing-key"]
+      const routingKey = typeof own === "string" ? own : stored.routingKey
+      const message = withDeath(stored, reason, yield* Clock.currentTimeMillis)
+      const targets = yield* Effect.catchReason(
+        exchange === "" ? Effect.succeed(new Set([routingKey])) : route(exchange, routingKey, message),
         "HubError",
         "ChannelClosed",
         // A dead-letter exchange that does not exist drops the message, as RabbitMQ has it.
-        () => Effect.void
+        () => Effect.succeed(new Set<string>())
       )
+      for (const queue of targets) {
+        if (!isCycle(message, queue)) yield* store.put(queue, { message, exchange, routingKey })
+      }
     }
     yield* store.settle([stored.tag])
   })
@@ -354,12 +388,22 @@ interface Death {
   readonly count: number
 }
 
+const deathsOf = ({ headers }: Message): ReadonlyArray<Death> =>
+  Array.isArray(headers["x-death"]) ? headers["x-death"].filter(isDeath) : []
+
+/** Back where it died before, and nobody rejected it on the way: RabbitMQ drops it, or it would go round for ever. */
+const isCycle = (message: Message, queue: string): boolean => {
+  const deaths = deathsOf(message)
+  const last = deaths.findIndex((death) => death.queue === queue)
+  return last >= 0 && deaths.slice(0, last + 1).every(({ reason }) => reason !== "rejected")
+}
+
 const isDeath = (value: unknown): value is Death => typeof value === "object" && value !== null && "queue" in value
 
 /** The message as RabbitMQ dead-letters it: the newest death first, one entry per queue and reason, no expiration left. */
 const withDeath = (stored: StoredMessage, reason: string, now: number): Message => {
   const { message, queue } = stored
-  const earlier = Array.isArray(message.headers["x-death"]) ? message.headers["x-death"].filter(isDeath) : []
+  const earlier = deathsOf(message)
   const same = earlier.find((death) => death.queue === queue && death.reason === reason)
   const death = {
     count: (same?.count ?? 0) + 1,

@@ -147,6 +147,26 @@ export class VirtualChannel {
       : this.#request(() => this.broker.publish(message, route))
   }
 
+  /** One that is returned does not keep back those behind it, as on a broker that is sent all before it answers. */
+  #publishAll(batch: ReadonlyArray<readonly [message: Message, route: Route]>): Effect.Effect<void, HubError> {
+    let returned: HubError | undefined
+    return Effect.andThen(
+      Effect.forEach(
+        batch,
+        ([message, route]) =>
+          route.mandatory === true
+            ? Effect.catchIf(
+                this.#publish(message, route),
+                (error) => error.reason._tag === "Returned",
+                (error) => Effect.sync(() => void (returned ??= error))
+              )
+            : this.#publish(message, route),
+        { discard: true }
+      ),
+      Effect.suspend(() => (returned === undefined ? Effect.void : Effect.fail(returned)))
+    )
+  }
+
   #get(queue: string): Effect.Effect<Option.Option<Delivery>, HubError> {
     const next: Effect.Effect<Option.Option<Delivery>, HubError> = Effect.flatMap(
       this.broker.store.take([queue], 1),
@@ -271,8 +291,7 @@ export class VirtualChannel {
     queuePurge: (queue) => this.#request(() => this.broker.queuePurge(queue, this.owner)),
     queueDelete: (queue, options = {}) => this.#request(() => this.broker.queueDelete(queue, options, this.owner)),
     publish: (message, route) => Effect.suspend(() => this.#publish(message, route)),
-    publishAll: (batch) =>
-      Effect.forEach(batch, ([message, route]) => this.#publish(message, route), { discard: true }),
+    publishAll: (batch) => Effect.suspend(() => this.#publishAll(batch)),
     get: (queue) => this.#request(() => this.#get(queue)),
     consume: (queue, options = {}) =>
       Stream.unwrap(

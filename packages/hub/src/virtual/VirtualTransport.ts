@@ -92,6 +92,8 @@ export const make = (name: string, store: VirtualStore, capabilities: Partial<Ca
       connect
     },
     disconnect: (text) =>
-      Effect.forEach([...connections], (connection) => connection.close(broker, lost(text)), { discard: true })
+      Effect.suspend(() =>
+        Effect.forEach([...connections], (connection) => connection.close(broker, lost(text)), { discard: true })
+      )
   }
 }
