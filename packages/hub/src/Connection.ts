@@ -101,7 +101,8 @@ const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Connection["Service"], HubError, Transport | Scope.Scope> {
   const transport = yield* Transport
-  const scope = yield* Effect.scope
+  // Links live in a scope that closes after the finalizer below has run: who waits for one must not wait for another.
+  const links = yield* Scope.fork(yield* Effect.scope)
   const pause = options.backoff ?? reconnect
   const backoff = schedule(pause)
   const patience = Duration.fromInputUnsafe(options.patience ?? "30 seconds")
@@ -115,7 +116,7 @@ const make = Effect.fnUntraced(function* (
 
   const connect: Effect.Effect<Link, HubError> = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const linkScope = yield* Scope.fork(scope)
+      const linkScope = yield* Scope.fork(links)
       const connection = yield* restore(Scope.provide(transport.connect, linkScope)).pipe(
         Effect.onError((cause) => Scope.close(linkScope, Exit.failCause(cause)))
       )
