@@ -1,3 +1,4 @@
+// Calls that only have to compile, or not to: nothing runs them. @effect-diagnostics floatingEffect:off missingEffectError:off
 import { Client } from "@apium/worker/client/Client"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
