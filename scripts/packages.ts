@@ -97,8 +97,12 @@ const peers = names.flatMap((name) => {
 })
 if (peers.length > 0) npmInstall([...new Set(peers)])
 for (const name of names) {
-  const files = list(path.join(project, "node_modules/@apium", name, "dist"), ".js").filter(
-    (file) => !/^(?:internal|workerd)\b/.test(file)
+  const installed = path.join(project, "node_modules/@apium", name)
+  const closed = Object.entries(json(path.join(installed, "package.json")).exports)
+    .filter(([, target]) => target === null)
+    .map(([subpath]) => subpath.replace(/^\.\//, "").replace(/\*$/, ""))
+  const files = list(path.join(installed, "dist"), ".js").filter(
+    (file) => !/^workerd\b/.test(file) && !closed.some((prefix) => file.startsWith(prefix))
   )
   const imports = files.map((file) => `await import("@apium/${name}/${file}")`)
   fs.writeFileSync(
