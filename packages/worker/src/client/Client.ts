@@ -17,9 +17,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Params } from "../task/Binding.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
+import { TaskContext } from "../task/TaskContext.ts"
 import * as AsyncResult from "./AsyncResult.ts"
 import * as Publisher from "./Publisher.ts"
 import { ResultBackend } from "./ResultBackend.ts"
@@ -27,11 +29,11 @@ import { ResultBackend } from "./ResultBackend.ts"
 export interface SendOptions {
   /** Default: a new UUID. */
   readonly taskId?: string | undefined
-  /** Not before this much time has passed. */
+  /** Not before this much time has passed. A bare number is milliseconds, and not seconds as in Celery: write "10 seconds". */
   readonly countdown?: Duration.Input | undefined
   /** Not before this time. */
   readonly eta?: Date | undefined
-  /** Revoked if nobody started it by then; a duration also lets the broker drop the message. */
+  /** Revoked if nobody started it by then; a duration (a bare number: milliseconds) also lets the broker drop the message. */
   readonly expires?: Duration.Input | Date | undefined
   readonly queue?: string | undefined
   /** With `routingKey`: published there as it is, and nothing is declared. */
@@ -70,19 +72,37 @@ export class Client extends Context.Service<
     ) => Effect.Effect<AsyncResult.AsyncResult<KombuJson>, HubError>
   }
 >()("@apium/worker/Client") {
-  static readonly layer: Layer.Layer<Client, never, Connection | ResultBackend> = Layer.suspend(() => layerWith({}))
+  static readonly layer: Layer.Layer<Client, never, Connection | ResultBackend> = Layer.suspend(() =>
+    Client.layerWith({})
+  )
+
+  /** `Client.layer` with options. */
+  static readonly layerWith = (options: Options): Layer.Layer<Client, never, Connection | ResultBackend> =>
+    Layer.effect(Client, make(options))
 }
 
 export interface Options {
-  /** Queues that are not Celery's plain ones (quorum, priorities, other bindings); declared as given when sent to. */
+  /**
+   * Queues that are not Celery's plain ones (quorum, priorities, other bindings); declared as given when sent to. The worker's
+   * and the client's have to agree: a broker refuses (406) a queue that is there with other properties.
+   */
   readonly queues?: ReadonlyArray<Queue> | undefined
   /** Celery's `task_default_queue`; default `celery`. */
   readonly defaultQueue?: string | undefined
 }
 
-/** `Client.layer` with options. */
-export const layerWith = (options: Options): Layer.Layer<Client, never, Connection | ResultBackend> =>
-  Layer.effect(Client, make(options))
+/** When, and inside of which task, something is sent. */
+interface Moment {
+  readonly now: number
+  readonly parent: TaskContext["Service"] | undefined
+}
+
+/** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
+const moment: Effect.Effect<Moment> = Effect.zipWith(
+  Clock.currentTimeMillis,
+  Effect.serviceOption(TaskContext),
+  (now, parent) => ({ now, parent: Option.getOrUndefined(parent) })
+)
 
 interface Call {
   readonly args: ReadonlyArray<KombuJson>
@@ -106,7 +126,7 @@ const make = Effect.fnUntraced(function* (
     call: Call,
     task: TaskOptions,
     send: SendOptions,
-    now: number
+    { now, parent }: Moment
   ): Publisher.Outgoing => {
     const id = send.taskId ?? crypto.randomUUID()
     const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
@@ -125,6 +145,7 @@ const make = Effect.fnUntraced(function* (
           kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
           origin,
           ignoreResult: send.ignoreResult ?? task.ignoreResult ?? false,
+          ...(parent === undefined ? undefined : { rootId: parent.rootId, parentId: parent.id }),
           ...(send.headers === undefined ? undefined : { extra: send.headers })
         }),
         ...call,
@@ -163,10 +184,10 @@ const make = Effect.fnUntraced(function* (
     send: SendOptions = {}
   ) =>
     Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
+      const when = yield* moment
       const encode = encoder(task)
       const batch = yield* Effect.forEach(payloads, (payload) =>
-        Effect.flatMap(encode(payload), (call) => outgoing(task.name, call, task.options, send, now))
+        Effect.flatMap(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
       )
       yield* publisher.publishAll(batch)
       return batch.map((sent) => result(sent, task))
@@ -175,15 +196,15 @@ const make = Effect.fnUntraced(function* (
   return {
     send: (task, payload, send = {}) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
-        const sent = yield* outgoing(task.name, yield* encoder(task)(payload), task.options, send, now)
+        const when = yield* moment
+        const sent = yield* outgoing(task.name, yield* encoder(task)(payload), task.options, send, when)
         yield* publisher.publish(sent)
         return result(sent, task)
       }),
     sendAll,
     sendTask: (name, args, kwargs, send = {}) =>
       Effect.gen(function* () {
-        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* Clock.currentTimeMillis)
+        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* moment)
         yield* publisher.publish(sent)
         return result(sent, anything)
       })

@@ -9,6 +9,7 @@ import type { HubError } from "@apium/hub/HubError"
 import type { Message, Route } from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
+import type { Topology } from "@apium/hub/Topology"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Effect from "effect/Effect"
 
@@ -75,29 +76,23 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
       ? { exchange: "", routingKey: to.queue, mandatory: true, notBefore }
       : { exchange: to.exchange, routingKey: to.routingKey, mandatory: true, notBefore }
 
-  const declare = (batch: ReadonlyArray<Outgoing>): Effect.Effect<void, HubError> => {
+  const topology = (batch: ReadonlyArray<Outgoing>): Topology => {
     const names = new Set<string>()
     for (const { to } of batch) if ("queue" in to) names.add(to.queue)
-    return connection.declare({ queues: Array.from(names, queueOf) })
+    return { queues: Array.from(names, queueOf) }
   }
 
-  const publishAll = (batch: ReadonlyArray<Outgoing>): Effect.Effect<void, HubError> =>
-    Effect.andThen(
-      declare(batch),
+  return {
+    publish: (outgoing) =>
+      Effect.flatMap(message(outgoing), (message) =>
+        connection.publish(message, route(outgoing), topology([outgoing]))
+      ),
+    publishAll: (batch) =>
       Effect.flatMap(
         Effect.forEach(batch, (outgoing) =>
           Effect.map(message(outgoing), (message) => [message, route(outgoing)] as const)
         ),
-        connection.publishAll
+        (messages) => connection.publishAll(messages, topology(batch))
       )
-    )
-
-  return {
-    publish: (outgoing) =>
-      Effect.andThen(
-        declare([outgoing]),
-        Effect.flatMap(message(outgoing), (message) => connection.publish(message, route(outgoing)))
-      ),
-    publishAll
   }
 }

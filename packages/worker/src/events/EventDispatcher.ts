@@ -64,10 +64,7 @@ export const layer = (options: {
       const publish = (body: unknown, routingKey: string): Effect.Effect<void> =>
         Serializer.encode(body, { properties: { deliveryMode: "transient" }, headers: { hostname } }).pipe(
           Effect.flatMap((message) =>
-            Effect.andThen(
-              connection.declare({ exchanges: [exchange] }),
-              connection.publish(message, { exchange: exchange.name, routingKey })
-            )
+            connection.publish(message, { exchange: exchange.name, routingKey }, { exchanges: [exchange] })
           ),
           Effect.catch((error) => Effect.logDebug("An event could not be sent", { reason: error.message }))
         )

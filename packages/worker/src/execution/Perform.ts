@@ -51,7 +51,7 @@ export type Given = TaskContext | Scope.Scope
 /** `context` holds what the handler needs besides. */
 export const make = <N extends string, P extends Binding.Params, A, E, R>(
   task: Task<N, P, A, E>,
-  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering | HubError, R>,
+  run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering | HubError | Schema.SchemaError, R>,
   context: Context.Context<Exclude<R, Given>>
 ): Perform => {
   const signature = Binding.signature(task.name, task.params)
@@ -115,7 +115,7 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
   })
 
   const onCause = (
-    cause: Cause.Cause<E | TaskError.Steering | HubError | Misfit>,
+    cause: Cause.Cause<E | TaskError.Steering | HubError | Schema.SchemaError | Misfit>,
     request: TaskContext["Service"]
   ): Effect.Effect<Outcome> => {
     const error = Cause.squash(cause)
@@ -135,9 +135,14 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
   // The context is replaced, not merged: merging two contexts copies both for every task.
   const handle = (payload: PayloadOf<P>, request: TaskContext["Service"]) =>
     Effect.suspend(() => {
+      const running = run(payload)
+      // An async function, from JavaScript: what is no effect would end the fiber without a finalizer, and settle nothing.
+      if (!Effect.isEffect(running)) {
+        return Effect.die(new TypeError(`The handler of ${task.name} gave no Effect: is it an async function?`))
+      }
       const scope = Scope.makeUnsafe()
       const given = Context.add(Context.add(context, TaskContext, request), Scope.Scope, scope)
-      return Effect.onExit(Effect.setContext(run(payload), given as unknown as Context.Context<R>), (exit) =>
+      return Effect.onExit(Effect.setContext(running, given as unknown as Context.Context<R>), (exit) =>
         Scope.close(scope, exit)
       )
     })

@@ -10,6 +10,8 @@ import type { Registered } from "../task/Tasks.ts"
 export interface Request {
   /** Replaced when the link of the first one was lost and the message came again while the task runs. */
   delivery: Delivery
+  /** Whatever became of the acknowledgement, this message asks for nothing any more. */
+  acknowledged?: boolean
   readonly registered: Registered
   readonly message: TaskMessage
   /** Milliseconds since the epoch: not to be started from then on. */

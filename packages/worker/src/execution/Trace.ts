@@ -45,6 +45,12 @@ export const make = (dependencies: {
       (error) => Effect.logDebug("A delivery could not be settled", { reason: error.message })
     )
 
+  const acknowledge = (request: Request.Request): Effect.Effect<void> =>
+    settle(request, (delivery) => {
+      request.acknowledged = true
+      return delivery.ack
+    })
+
   /** Who hears of the end of a task may ask for its result: the event comes last. */
   const report = (
     settled: Effect.Effect<void>,
@@ -88,7 +94,7 @@ export const make = (dependencies: {
 
   const conclude = (request: Request.Request, outcome: Outcome, runtime: number): Effect.Effect<void> => {
     const of = Request.resultOf(request)
-    const ack = Request.acksLate(request) ? settle(request, acknowledge) : Effect.void
+    const ack = Request.acksLate(request) ? acknowledge(request) : Effect.void
     switch (outcome._tag) {
       case "Success":
         return report(Effect.andThen(results.success(of, outcome.value), ack), "task-succeeded", request, () => ({
@@ -186,11 +192,9 @@ export const make = (dependencies: {
         registered.task.options.trackStarted === true
           ? Effect.andThen(results.started(Request.resultOf(request), node), run)
           : run
-      return Request.acksLate(request) ? begun : Effect.andThen(settle(request, acknowledge), begun)
+      return Request.acksLate(request) ? begun : Effect.andThen(acknowledge(request), begun)
     })
 }
-
-const acknowledge = (delivery: Delivery): Effect.Effect<void, HubError> => delivery.ack
 
 const reject =
   (requeue: boolean) =>

@@ -48,6 +48,12 @@ export const layer = (
 ): Layer.Layer<never, HubError, Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
+      if (Number.isNaN(options.concurrency)) {
+        // As of an environment variable that is not set: such a worker would take tasks and never run one.
+        return yield* Effect.die(
+          new RangeError("A worker's concurrency should be how many tasks run at once, and is NaN")
+        )
+      }
       const connection = yield* Connection
       const tasks = yield* Tasks
       const pool = yield* Pool

@@ -7,7 +7,7 @@ import * as Data from "effect/Data"
 import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 
-/** Field order is Python's positional order; `Schema.optionalKey` is a parameter with a default. */
+/** Field order is Python's positional order; `Schema.optionalKey` or a decoding default is a parameter with a default. */
 export type Params = Schema.Struct.Fields
 
 export class BindingError extends Data.TaggedError("BindingError")<{ readonly message: string }> {}
@@ -25,7 +25,7 @@ export const signature = (task: string, params: Params): Signature => {
   return {
     name: task.slice(task.lastIndexOf(".") + 1),
     parameters,
-    required: parameters.filter((key) => !SchemaAST.isOptional(params[key]!.ast))
+    required: parameters.filter((key) => !SchemaAST.isOptional(SchemaAST.toEncoded(params[key]!.ast)))
   }
 }
 

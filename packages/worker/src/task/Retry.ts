@@ -131,7 +131,8 @@ export const allows = (policy: RetryPolicy, retries: number, error: unknown): bo
 
 /**
  * From inside a handler: run this task again, later. Without a countdown or an eta the task's policy says when, and without
- * a policy it is Celery's 180 seconds. When it has been tried often enough the task fails with `cause`.
+ * a policy it is Celery's 180 seconds. When it has been tried often enough the task fails with `cause`. A bare number as
+ * countdown is milliseconds, and not seconds as in Celery.
  */
 export const again = (
   options: {

@@ -6,6 +6,7 @@ import type { HubError } from "@apium/hub/HubError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { SchemaError } from "effect/Schema"
 import * as Perform from "../execution/Perform.ts"
 import type { Params } from "./Binding.ts"
 import type { AnyTask, PayloadOf, Task } from "./Task.ts"
@@ -57,12 +58,13 @@ export class Tasks extends Context.Service<
 
   /**
    * Adds a handler to the registry in scope. Of two handlers of one name the later one runs. Each run has a scope of its own,
-   * closed when it ends. A handler may fail with the task's error, with what steers its execution, and with a `HubError`.
+   * closed when it ends. A handler may fail with the task's error, with what steers its execution, and with what sending
+   * another task may fail with.
    */
   static readonly handle = <N extends string, P extends Params, A, E, R>(
     task: Task<N, P, A, E>,
     // The task alone says what its handler gives: inferred from both, `A` would be whatever covers the two.
-    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError, R>
+    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError | SchemaError, R>
   ): Layer.Layer<never, never, Tasks | Exclude<R, Perform.Given>> =>
     Layer.effectDiscard(
       Effect.gen(function* () {

@@ -2,13 +2,14 @@ import { Connection } from "@apium/hub/Connection"
 import * as Exchange from "@apium/hub/Exchange"
 import { HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
-import { Client, layerWith } from "@apium/worker/client/Client"
+import { Client } from "@apium/worker/client/Client"
 import * as Task from "@apium/worker/task/Task"
+import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
-import { Duration, Effect, Exit, Schema } from "effect"
+import { Duration, Effect, Exit, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { fixture, inflate } from "../../../protocol/test/support/Captures.ts"
-import { bodyOf, takeAll, test, waiting } from "../support/World.ts"
+import { bodyOf, ended, headers, idsOf, inject, json, start, takeAll, test, waiting } from "../support/World.ts"
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -206,7 +207,7 @@ describe("a message", () => {
     Effect.gen(function* () {
       yield* add.delay({ x: 1, y: 2 })
       yield* add.delay({ x: 1, y: 2 })
-      yield* Effect.provide(add.delay({ x: 1, y: 2 }), layerWith({}))
+      yield* Effect.provide(add.delay({ x: 1, y: 2 }), Client.layerWith({}))
       const [one, two, three] = (yield* takeAll("celery")).map(({ message }) => message.properties.replyTo)
       assert.strictEqual(one, two)
       assert.notStrictEqual(one, three)
@@ -237,7 +238,7 @@ describe("where it goes", () => {
     "a queue the client was told of is declared as it was told",
     Effect.gen(function* () {
       const own = Queue.priority(9)(Queue.make("wire.own"))
-      const client = Effect.provide(Client, layerWith({ queues: [own], defaultQueue: "wire.own" }))
+      const client = Effect.provide(Client, Client.layerWith({ queues: [own], defaultQueue: "wire.own" }))
       yield* (yield* client).send(add, { x: 1, y: 2 })
       const connection = yield* Connection
       yield* connection.use((channel) => channel.queueDeclare(own))
@@ -272,6 +273,33 @@ describe("where it goes", () => {
       yield* Effect.flip(add.applyAsync({ x: 1, y: 2 }, { exchange: "no.such", routingKey: "x" }))
       yield* add.delay({ x: 1, y: 2 })
       yield* sent()
+    })
+  )
+})
+
+describe("a task sent by a handler", () => {
+  test(
+    "is of the handler's tree: its root is the handler's, and its parent is the handler's task",
+    Effect.gen(function* () {
+      const parent = Task.make("wire.parent", { params: {}, result: Schema.Array(Schema.String) })
+      const handler = Tasks.handle(parent, () =>
+        Effect.gen(function* () {
+          const client = yield* Client
+          const one = yield* add.applyAsync({ x: 1, y: 2 }, { queue: "wire.children" })
+          const many = yield* client.sendAll(add, [{ x: 1, y: 2 }], { queue: "wire.children" })
+          const byName = yield* client.sendTask("wire.add", [1, 2], {}, { queue: "wire.children" })
+          return [one.id, ...many.map(({ id }) => id), byName.id]
+        })
+      )
+      yield* start({}, Layer.provide(handler, Layer.succeed(Client, yield* Client)))
+      yield* inject(json("[[], {}, null]", headers("wire.parent", "p1", { root_id: "r1" })))
+      const { result } = yield* ended("p1")
+      const children = yield* takeAll("wire.children")
+      assert.deepStrictEqual<unknown>(idsOf(children), result)
+      assert.deepStrictEqual(
+        children.map(({ message }) => [message.headers.root_id, message.headers.parent_id]),
+        [1, 2, 3].map(() => ["r1", "p1"])
+      )
     })
   )
 })

@@ -4,7 +4,7 @@ import * as TaskError from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, describe } from "@effect/vitest"
-import { Effect, Layer, Scope } from "effect"
+import { Effect, Exit, Layer, Scope } from "effect"
 import { celery, settle, start, takeAll, test, waiting } from "../support/World.ts"
 
 const plain = Task.make("proj.plain", { params: {} })
@@ -49,6 +49,21 @@ describe("a run", () => {
       )
       yield* Effect.exit((yield* plain.delay({})).get)
       assert.isTrue(interrupted)
+    })
+  )
+})
+
+describe("a handler that gives no Effect", () => {
+  test(
+    "as an async function of JavaScript does, fails its task with the reason, and settles its message",
+    Effect.gen(function* () {
+      const handler = (async () => {}) as unknown as () => Effect.Effect<void>
+      const worker = yield* Scope.fork(yield* Effect.scope)
+      yield* start({}, Tasks.handle(plain, handler)).pipe(Scope.provide(worker))
+      const error = yield* Effect.flip((yield* plain.delay({})).get)
+      assert.match(String(error), /TypeError: The handler of proj\.plain gave no Effect: is it an async function\?/)
+      yield* Scope.close(worker, Exit.void)
+      assert.strictEqual(yield* waiting("celery"), 0)
     })
   )
 })

@@ -1,4 +1,5 @@
 import { Connection } from "@apium/hub/Connection"
+import * as Exchange from "@apium/hub/Exchange"
 import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
 import * as HubQueue from "@apium/hub/Queue"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -36,6 +37,15 @@ const payloads = (count: number) => Array.from({ length: count }, (_, n) => ({ n
 const reconnected = Effect.andThen(TestClock.adjust("5 seconds"), settle)
 
 describe("taking tasks", () => {
+  test(
+    "a concurrency that is no number ends the start with the reason, and not in a worker that never runs a task",
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(start({ concurrency: Number(undefined) }))
+      assert.isTrue(Exit.hasDies(exit))
+      assert.match(String(exit), /concurrency should be how many tasks run at once, and is NaN/)
+    })
+  )
+
   test(
     "never more at once than the concurrency, and never more held than prefetch allows",
     Effect.gen(function* () {
@@ -171,17 +181,18 @@ describe("taking tasks", () => {
     Effect.gen(function* () {
       const connection = yield* Connection
       let runs = 0
+      const tried = Exchange.topic("proj.tried")
       const retried = Task.make("proj.retried", {
         params: {},
         retry: Retry.fixed({ maxRetries: 2, delay: "1 second" })
       })
       yield* start(
-        { queues: [HubQueue.make("", { durable: false })] },
+        { queues: [HubQueue.bindTo(tried, "#")(HubQueue.make("", { durable: false }))] },
         Tasks.handle(retried, () => (++runs < 2 ? Effect.die("again") : Effect.void))
       )
       yield* connection.publish(json("[[], {}, null]", headers("proj.retried", "r1")), {
-        exchange: "",
-        routingKey: "amq.gen-1",
+        exchange: tried.name,
+        routingKey: "",
         mandatory: true
       })
       yield* settle
@@ -399,6 +410,46 @@ describe("a lost link", () => {
       assert.deepStrictEqual(runs, [0, 1, 2, 3, 1])
       yield* Queue.offer(gates, Effect.void)
       assert.deepStrictEqual(yield* Effect.forEach(results, (result) => result.get), [0, 1, 2, 3])
+      yield* Scope.close(worker, Exit.void)
+      assert.strictEqual(yield* waiting("celery"), 0)
+    })
+  )
+
+  test(
+    "a task that ended while there was no link is not run again when its message comes back, and is retried once",
+    Effect.gen(function* () {
+      const client = yield* Client
+      const tried = Task.make("proj.tried", {
+        params: { n: Schema.Number },
+        result: Schema.Number,
+        retry: Retry.fixed({ maxRetries: 2, delay: "1 minute" })
+      })
+      const worker = yield* Scope.fork(yield* Effect.scope)
+      const gate = yield* Deferred.make<void>()
+      const runs: Array<string> = []
+      const run = ({ n }: { readonly n: number }) =>
+        Effect.gen(function* () {
+          const { name, retries } = yield* TaskContext
+          runs.push(`${name} ${n} ${retries}`)
+          yield* Deferred.await(gate)
+          if (n === 1 && runs.length < 4) return yield* new Reject({ requeue: true })
+          if (n === 2 && retries < 2) return yield* Effect.die(new Error("again"))
+          return n
+        })
+      yield* start({ concurrency: 3 }, Tasks.handle(work, run), Tasks.handle(tried, run)).pipe(Scope.provide(worker))
+      const results = [...(yield* client.sendAll(work, payloads(2))), yield* client.send(tried, { n: 2 })]
+      yield* settle
+      yield* cut
+      yield* Deferred.succeed(gate, undefined)
+      yield* settle
+      assert.strictEqual(yield* results[0]!.get, 0)
+      yield* reconnected
+      // What asked to be given back is run again, and nothing else.
+      assert.deepStrictEqual(runs, ["proj.work 0 0", "proj.work 1 0", "proj.tried 2 0", "proj.work 1 0"])
+      yield* TestClock.adjust("5 minutes")
+      yield* settle
+      assert.deepStrictEqual(runs.slice(4), ["proj.tried 2 1", "proj.tried 2 2"])
+      assert.deepStrictEqual(yield* Effect.forEach(results, (result) => result.get), [0, 1, 2])
       yield* Scope.close(worker, Exit.void)
       assert.strictEqual(yield* waiting("celery"), 0)
     })

@@ -1,6 +1,6 @@
 import * as Binding from "@apium/worker/task/Binding"
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { random } from "../../../protocol/test/support/Random.ts"
 
 const N = Schema.Number
@@ -11,6 +11,7 @@ const signatures = {
   one: { a: N },
   opt: { a: optional },
   opts: { a: optional, b: optional },
+  def: { a: N, b: N.pipe(Schema.withDecodingDefaultKey(Effect.succeed(7))) },
   add: { x: N, y: N, scale: optional },
   three: { a: N, b: N, c: N },
   four: { a: N, b: N, c: N, d: N },
@@ -41,6 +42,8 @@ const table: ReadonlyArray<Row> = [
   ["opts", [1, 2, 3], {}, "opts() takes from 0 to 2 positional arguments but 3 were given"],
   ["opts", [1, 2, 3], { a: 1 }, "opts() got multiple values for argument 'a'"],
   ["opts", [1, 2, 3], { c: 1 }, "opts() got an unexpected keyword argument 'c'"],
+  ["def", [], {}, "def() missing 1 required positional argument: 'a'"],
+  ["def", [1, 2, 3], {}, "def() takes from 1 to 2 positional arguments but 3 were given"],
   ["add", [], {}, "add() missing 2 required positional arguments: 'x' and 'y'"],
   ["add", [1], {}, "add() missing 1 required positional argument: 'y'"],
   ["add", [1, 2, 3, 4], {}, "add() takes from 2 to 3 positional arguments but 4 were given"],
@@ -93,6 +96,11 @@ describe("what does not fit", () => {
 })
 
 describe("what fits", () => {
+  it("a parameter whose schema has a default may be left out", () => {
+    assert.deepStrictEqual({ ...bind("def", signatures.def, [1], {}) }, { a: 1 })
+    assert.deepStrictEqual({ ...bind("def", signatures.def, [], { b: 2, a: 1 }) }, { a: 1, b: 2 })
+  })
+
   it("whatever way Python passes arguments, the same payload arrives", () => {
     const r = random(7)
     for (let round = 0; round < 2000; round++) {

@@ -27,6 +27,9 @@ describe("a handler that does not fit its task does not compile", () => {
       Tasks.handle(quiet, () => Effect.void),
       Tasks.handle(quiet, () => Effect.asVoid(TaskContext))
     ]
+    // Sending another task fails with nothing that a handler may not fail with.
+    const sends = Tasks.handle(quiet, () => Effect.asVoid(add.delay({ x: 1, y: 2 })))
+    expectTypeOf(sends).toEqualTypeOf<Layer.Layer<never, never, Tasks | Client>>()
     expectTypeOf(fits).toEqualTypeOf<Array<Layer.Layer<never, never, Tasks>>>()
     const needs = Tasks.handle(add, () => Effect.map(Database, ({ rows }) => rows))
     expectTypeOf(needs).toEqualTypeOf<Layer.Layer<never, never, Tasks | Database>>()
