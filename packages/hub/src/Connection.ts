@@ -51,15 +51,18 @@ export class Connection extends Context.Service<
     readonly use: <A, E, R>(work: (channel: Channel) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | HubError, R>
     /**
      * On a channel all publishers share, so that any number of them can wait for their confirms at once. One that the loss of
-     * its link interrupted goes out again on the next link, three times at most: at least once, never silently not. The
-     * topology is declared before, as `declare` does, on each link it goes out on.
+     * its link interrupted goes out again on the next link, three times at most: at least once, never silently not. One that
+     * the broker refuses fails, and those beside it do not. The topology is declared before, as `declare` does, on each link it goes out on.
      */
     readonly publish: (message: Message, route: Route, topology?: Topology.Topology) => Effect.Effect<void, HubError>
     readonly publishAll: (
       batch: ReadonlyArray<readonly [message: Message, route: Route]>,
       topology?: Topology.Topology
     ) => Effect.Effect<void, HubError>
-    /** Declares what this link has not been told of yet. An entity is remembered by identity: keep it, do not remake it. */
+    /**
+     * Declares what this link has not been told of yet, or not since a publish that brought it failed. An entity is
+     * remembered by identity: keep it, do not remake it.
+     */
     readonly declare: (topology: Topology.Topology) => Effect.Effect<void, HubError>
     /** Runs again, on a fresh link, whenever the failure says the link was lost. */
     readonly recover: <A, R>(work: Effect.Effect<A, HubError, R>) => Effect.Effect<A, HubError, R>
@@ -82,6 +85,8 @@ interface Pooled {
   /** A refused request closed it, whoever caught the failure. */
   broken: boolean
 }
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** In milliseconds: a link that is lost sooner counts as one more failure to connect. */
 const shortLife = 1500
@@ -199,23 +204,21 @@ const make = Effect.fnUntraced(function* (
         })
   )
 
-  const openPooled = (link: Link): Effect.Effect<Pooled, HubError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const scope = yield* Scope.fork(link.scope)
-        const channel = yield* restore(Scope.provide(link.connection.channel, scope)).pipe(
-          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-        )
-        const pooled: Pooled = { channel: watched(channel, () => void (pooled.broken = true)), scope, broken: false }
-        return pooled
-      })
+  /** The caller masks interruption: between the opening and the keeping nobody would close it. */
+  const openPooled = Effect.fnUntraced(function* (link: Link, restore: Restore): Effect.fn.Return<Pooled, HubError> {
+    const scope = yield* Scope.fork(link.scope)
+    const channel = yield* restore(Scope.provide(link.connection.channel, scope)).pipe(
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
+    const pooled: Pooled = { channel: watched(channel, () => void (pooled.broken = true)), scope, broken: false }
+    return pooled
+  })
 
   /** A channel goes back to the pool only after work that did not fail, and unless a refused request closed it. */
   const onPooled = <A, E, R>(link: Link, work: (channel: Channel) => Effect.Effect<A, E, R>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const pooled = link.idle.pop() ?? (yield* restore(openPooled(link)))
+        const pooled = link.idle.pop() ?? (yield* openPooled(link, restore))
         const exit = yield* Effect.exit(restore(work(pooled.channel)))
         if (Exit.isSuccess(exit) && !pooled.broken) link.idle.push(pooled)
         else yield* Scope.close(pooled.scope, exit)
@@ -230,10 +233,10 @@ const make = Effect.fnUntraced(function* (
     link.publisher !== undefined
       ? Effect.succeed(link.publisher)
       : publisherLock.withPermits(1)(
-          Effect.suspend(() =>
+          Effect.uninterruptibleMask((restore) =>
             link.publisher !== undefined
               ? Effect.succeed(link.publisher)
-              : Effect.tap(openPooled(link), (opened) => Effect.sync(() => void (link.publisher = opened)))
+              : Effect.map(openPooled(link, restore), (opened) => (link.publisher = opened))
           )
         )
 
@@ -270,17 +273,24 @@ const make = Effect.fnUntraced(function* (
       : declareLock.withPermits(1)(declareFresh)
   }
 
-  /** A message may be there twice when a link was lost in the middle, but not be missing. */
+  /**
+   * A message may be there twice when a link was lost in the middle, but not be missing. A refusal closes the channel under
+   * all who wait for their confirms on it: each goes once more, on a channel of his own, where only who is to blame fails.
+   */
   const publishing = (
     topology: Topology.Topology,
     work: (channel: Channel) => Effect.Effect<void, HubError>
   ): Effect.Effect<void, HubError> =>
     onLink((link) =>
       Effect.flatMap(Effect.andThen(declareOn(link, topology), publisherOf(link)), (publisher) =>
-        Effect.tapError(work(publisher.channel), (error) => {
-          if (!publisher.broken || link.publisher !== publisher) return Effect.void
+        Effect.catch(work(publisher.channel), (error) => {
+          // Somebody may have deleted what was declared: the next publish declares it again.
+          for (const entity of [...(topology.exchanges ?? []), ...(topology.queues ?? [])]) link.declared.delete(entity)
+          if (!publisher.broken) return Effect.fail(error)
+          const again = error.reason._tag === "ChannelClosed" ? onPooled(link, work) : Effect.fail(error)
+          if (link.publisher !== publisher) return again
           link.publisher = undefined
-          return Scope.close(publisher.scope, Exit.fail(error))
+          return Effect.andThen(Scope.close(publisher.scope, Exit.fail(error)), again)
         })
       )
     )

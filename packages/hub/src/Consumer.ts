@@ -78,6 +78,10 @@ export const run = <E, R>(
   options: RunOptions<E, R>
 ): Effect.Effect<never, HubError, Connection | R> =>
   Effect.gen(function* () {
+    // It would take all there is, for a prefetch of 0 is no bound, and handle none of it.
+    if (!(options.concurrency >= 1)) {
+      return yield* Effect.die(new RangeError(`Consumer.run: concurrency is at least 1, not ${options.concurrency}`))
+    }
     const connection = yield* Connection
     const inFlight = yield* InFlight
     const consume = { ...options, prefetch: options.prefetch ?? options.concurrency }

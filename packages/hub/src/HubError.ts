@@ -17,7 +17,10 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   }
 }
 
-/** The broker closed the channel: the request was wrong, the connection still stands. */
+/**
+ * The broker closed the channel: the request was wrong, the connection still stands. Both ids are 0 when it was no request,
+ * but something held too long (RabbitMQ's `consumer_timeout`, 406).
+ */
 export class ChannelClosed extends Schema.TaggedError<ChannelClosed>()("ChannelClosed", {
   replyCode: Schema.Int,
   replyText: Schema.String,
@@ -151,9 +154,17 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 export class HubError extends Schema.TaggedError<HubError>()("HubError", { reason: Reason }) {
-  /** Whether running the same lines again on a fresh link can help. */
+  /** Whether running the same lines again can help, on a fresh link or a fresh channel. */
   get recoverable(): boolean {
-    return this.reason._tag === "ConnectionLost" || this.reason._tag === "ConsumerCancelled"
+    switch (this.reason._tag) {
+      case "ConnectionLost":
+      case "ConsumerCancelled":
+        return true
+      case "ChannelClosed":
+        return this.reason.classId === 0 && this.reason.methodId === 0
+      default:
+        return false
+    }
   }
 
   override get message() {

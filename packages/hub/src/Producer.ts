@@ -11,8 +11,10 @@ import type { Message, Properties, Route } from "./Message.ts"
 import type { Queue } from "./Queue.ts"
 import * as Serializer from "./Serializer.ts"
 
-/** Per publish; what is left out is the producer's. */
-export type PublishOptions = Partial<Route & Properties & { readonly headers: Arguments }>
+/** Per publish; what is left out is the producer's. What the content is, its serializer says. */
+export type PublishOptions = Partial<
+  Route & Omit<Properties, "contentType" | "contentEncoding"> & { readonly headers: Arguments }
+>
 
 export interface Options {
   /** Default: the nameless exchange, whose routing key is a queue's name. */

@@ -51,6 +51,8 @@ export interface Received<A> {
 }
 
 export interface SimpleQueue<A> {
+  /** Of the queue: what another party puts to, or answers to (`replyTo`). */
+  readonly name: string
   readonly put: (value: A, options?: Producer.PublishOptions) => Effect.Effect<void, HubError | Schema.SchemaError>
   /**
    * The next message; without a timeout it waits for ever. One that cannot be read fails, and goes to `<queue>.dead`, so
@@ -78,8 +80,8 @@ export interface Options {
 
 /**
  * Of a name: a durable queue, bound with its name to a direct exchange of its name, as kombu declares it. Of a `Queue`:
- * published to by its first binding, or by its name if it has none. Without a schema the payload is whatever the
- * serializer reads.
+ * published to by its first binding, or by its name if it has none; one without a name gets one here, for a name the
+ * broker chose would be another on the next link. Without a schema the payload is whatever the serializer reads.
  */
 export const make = <A = unknown, I = unknown>(
   queue: string | Queue.Queue,
@@ -100,10 +102,11 @@ interface Open {
 }
 
 const open = Effect.fnUntraced(function* <A, I>(
-  queue: Queue.Queue,
+  given: Queue.Queue,
   schema: Schema.Codec<A, I>,
   options: Options
 ): Effect.fn.Return<SimpleQueue<A>, never, Connection | Scope.Scope> {
+  const queue = given.name === "" ? { ...given, name: crypto.randomUUID() } : given
   const connection = yield* Connection
   const scope = yield* Effect.scope
   const decode = Schema.decodeUnknownEffect(schema)
@@ -114,6 +117,18 @@ const open = Effect.fnUntraced(function* <A, I>(
   let waiting = 0
   let fetching = false
   let current: Open | undefined
+  let closed = false
+
+  // A fetch can neither start nor go on in a closed scope: who waited for one would wait for ever.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      closed = true
+      news.openUnsafe()
+    })
+  )
+  const used = Effect.suspend(() =>
+    closed ? Effect.die(new Error(`SimpleQueue ${queue.name} is used after its scope has closed`)) : Effect.void
+  )
 
   const binding = queue.bindings[0]
   const producer = yield* Producer.make(schema, {
@@ -141,12 +156,17 @@ const open = Effect.fnUntraced(function* <A, I>(
   /** On the one channel, which has to stay open for as long as somebody holds a delivery; on another one when it failed. */
   const onChannel = <A>(work: (channel: Channel) => Effect.Effect<A, HubError>): Effect.Effect<A, HubError> =>
     opening
-      .withPermits(1)(Effect.suspend(() => (current === undefined ? openChannel : Effect.succeed(current))))
+      .withPermits(1)(
+        Effect.andThen(
+          used,
+          Effect.suspend(() => (current === undefined ? openChannel : Effect.succeed(current)))
+        )
+      )
       .pipe(
-        Effect.flatMap((used) =>
-          Effect.tapError(work(used.channel), (error) => {
-            if (current === used) current = undefined
-            return Scope.close(used.scope, Exit.fail(error))
+        Effect.flatMap((open) =>
+          Effect.tapError(work(open.channel), (error) => {
+            if (current === open) current = undefined
+            return Scope.close(open.scope, Exit.fail(error))
           })
         ),
         connection.recover
@@ -201,6 +221,7 @@ const open = Effect.fnUntraced(function* <A, I>(
       for (;;) {
         const first = arrived.shift()
         if (first !== undefined) return yield* first
+        yield* used
         const left = deadline - (yield* Clock.currentTimeMillis)
         if (left <= 0) return yield* new Empty({ queue: queue.name })
         news.closeUnsafe()
@@ -246,6 +267,7 @@ const open = Effect.fnUntraced(function* <A, I>(
     connection.recover(Effect.andThen(connection.declare({ queues: [queue] }), connection.use(work)))
 
   return {
+    name: queue.name,
     put: producer.publish,
     get: (get = {}) => {
       const timeout = Duration.fromInputUnsafe(get.timeout ?? Infinity)

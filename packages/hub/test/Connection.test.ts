@@ -1,11 +1,14 @@
+import type { Channel } from "@apium/hub/Channel"
 import { Connection, type ConnectionStatus, layerWith, type Options } from "@apium/hub/Connection"
 import * as Exchange from "@apium/hub/Exchange"
 import { AccessRefused, type HubError } from "@apium/hub/HubError"
 import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
 import * as HubQueue from "@apium/hub/Queue"
+import { Transport } from "@apium/hub/Transport"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Metric, Queue, Random, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { atEveryStep } from "./support/everyStep.ts"
 import { drain, message, settle, textOf } from "./support/messages.ts"
 import { type Line, Script, unreachable } from "./support/ScriptedTransport.ts"
 
@@ -376,6 +379,43 @@ describe("publishing", () => {
     })
   )
 
+  /** As a broker with confirms does it: who waits on the channel for one fails with the refusal of another's publish. */
+  const confirming = Layer.effect(
+    Transport,
+    Effect.map(Transport, (transport) => ({
+      ...transport,
+      connect: Effect.map(transport.connect, (link) => ({
+        ...link,
+        channel: Effect.map(link.channel, (channel): Channel => {
+          const closed = Deferred.makeUnsafe<never, HubError>()
+          return {
+            ...channel,
+            publish: (message, route) =>
+              Effect.andThen(
+                route.exchange === "" ? Effect.yieldNow : Effect.void,
+                channel.publish(message, route)
+              ).pipe(
+                Effect.tapError((error) => Deferred.fail(closed, error)),
+                Effect.raceFirst(Deferred.await(closed))
+              )
+          }
+        })
+      }))
+    }))
+  )
+
+  it.effect("fails only who is to blame for a refusal, though it closes the channel all wait on", () =>
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      yield* connection.declare({ queues: [queue] })
+      const good = connection.publish(message("m"), to("q"))
+      const bad = connection.publish(message("m"), { exchange: "nowhere", routingKey: "" })
+      const exits = yield* Effect.forEach([good, bad, good, bad, good], Effect.exit, { concurrency: "unbounded" })
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true, false, true])
+      assert.strictEqual((yield* connection.use((channel) => drain(channel, "q"))).length, 3)
+    }).pipe(Effect.provide(Connection.layer.pipe(Layer.provide(confirming), Layer.provide(Script.layer()))))
+  )
+
   test(
     "opens one channel for all, however many begin at once",
     Effect.gen(function* () {
@@ -385,6 +425,33 @@ describe("publishing", () => {
       const before = open.channels
       yield* Effect.replicateEffect(connection.publish(message("m"), to("q")), 100, { concurrency: "unbounded" })
       assert.strictEqual(open.channels, before + 1)
+    })
+  )
+
+  it.effect("interrupted at any step, leaves no channel behind that nobody closes", () =>
+    atEveryStep(
+      (disturbed) =>
+        Effect.gen(function* () {
+          const connection = yield* Connection
+          const { open } = yield* Script
+          const send = connection.publish(message("m"), to("q"), { queues: [queue] })
+          yield* disturbed(Effect.andThen(send, connection.use(Effect.succeed)))
+          yield* send
+          return open.channels
+        }).pipe(Effect.provide(Layer.fresh(layerOf({})))),
+      (channels, step) => assert.isAtMost(channels, 2, `interrupted at step ${step}`)
+    )
+  )
+
+  test(
+    "declares what it brings again after it failed, for somebody may have deleted it",
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const send = connection.publish(message("m"), { ...to("q"), mandatory: true }, { queues: [queue] })
+      yield* send
+      yield* connection.use((channel) => channel.queueDelete("q"))
+      assert.strictEqual(yield* reasonOf(send), "Returned")
+      yield* send
     })
   )
 

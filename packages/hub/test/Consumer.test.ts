@@ -1,10 +1,12 @@
+import type { Channel } from "@apium/hub/Channel"
 import { Connection, layerWith } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
 import { settledTwice, type Delivery } from "@apium/hub/Delivery"
 import * as Exchange from "@apium/hub/Exchange"
-import { AccessRefused, type HubError } from "@apium/hub/HubError"
-import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
+import { AccessRefused, ChannelClosed, HubError } from "@apium/hub/HubError"
+import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as HubQueue from "@apium/hub/Queue"
+import { Transport } from "@apium/hub/Transport"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Deferred, Effect, Fiber, Layer, Metric, pipe, Queue, Random, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -14,8 +16,10 @@ import { Script, unreachable } from "./support/ScriptedTransport.ts"
 
 const layer = layerWith({}).pipe(Layer.provideMerge(Script.layer()))
 
-const test = <A, E>(name: string, effect: Effect.Effect<A, E, Connection | Script | MemoryBroker | Scope.Scope>) =>
-  it.effect(name, () => effect.pipe(Effect.provide(layer)), 30_000)
+const test = <A, E>(
+  name: string,
+  effect: Effect.Effect<A, E, Connection | Script | MemoryTransport.MemoryBroker | Scope.Scope>
+) => it.effect(name, () => effect.pipe(Effect.provide(layer)), 30_000)
 
 const queue = HubQueue.make("q")
 const send = (texts: ReadonlyArray<string>, to = queue) =>
@@ -39,7 +43,7 @@ const info = (name: string) =>
     connection.use((channel) => channel.queueDeclare(HubQueue.make(name), { passive: true }))
   )
 const cut = Effect.gen(function* () {
-  yield* (yield* MemoryBroker).disconnect
+  yield* (yield* MemoryTransport.MemoryBroker).disconnect
   yield* settle
 })
 /** Cuts the link and waits for the next. */
@@ -119,6 +123,52 @@ describe("Consumer.stream", () => {
     })
   )
 
+  it.effect("begins again when the broker closed its channel for no request: something was held too long", () => {
+    const timedOut = new ChannelClosed({
+      replyCode: 406,
+      replyText: "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out",
+      classId: 0,
+      methodId: 0
+    })
+    let consumers = 0
+    const impatient = Layer.effect(
+      Transport,
+      Effect.map(Transport, (transport) => ({
+        ...transport,
+        connect: Effect.map(transport.connect, (link) => ({
+          ...link,
+          channel: Effect.map(link.channel, (channel): Channel => ({
+            ...channel,
+            consume: (name, options) =>
+              consumers++ > 0
+                ? channel.consume(name, options)
+                : Stream.concat(
+                    Stream.take(channel.consume(name, options), 1),
+                    Stream.fail(new HubError({ reason: timedOut }))
+                  )
+          }))
+        }))
+      }))
+    )
+    return Effect.gen(function* () {
+      const connection = yield* Connection
+      yield* connection.publishAll(
+        ["a", "b"].map((text) => [message(text), { exchange: "", routingKey: "q" }] as const),
+        { queues: [queue] }
+      )
+      const received = yield* Effect.forkChild(
+        Stream.runCollect(Stream.take(Consumer.stream([queue], { prefetch: 1 }), 2))
+      )
+      yield* TestClock.adjust("2 seconds")
+      const [first, again] = yield* Fiber.join(received)
+      assert.deepStrictEqual(
+        [first, again].map((one) => one && textOf(one)),
+        ["a", "a"]
+      )
+      assert.isTrue(again?.redelivered)
+    }).pipe(Effect.provide(Connection.layer.pipe(Layer.provide(impatient), Layer.provide(MemoryTransport.layer))))
+  })
+
   test(
     "fails of what no link can mend",
     Effect.gen(function* () {
@@ -165,6 +215,16 @@ const running = <E, R>(
 ) => Effect.forkChild(Consumer.run([queue], { concurrency: 2, handle, ...options }))
 
 describe("Consumer.run", () => {
+  test(
+    "refuses to handle none at once, and takes nothing",
+    Effect.gen(function* () {
+      yield* send(["1"])
+      const run = Consumer.run([queue], { concurrency: 0, handle: () => Effect.void })
+      assert.match(String(yield* Effect.exit(run)), /concurrency is at least 1, not 0/)
+      assert.deepStrictEqual(yield* left("q"), ["1"])
+    })
+  )
+
   test(
     "acknowledges what its handler did, as many at once as it was told, and no more",
     Effect.gen(function* () {
@@ -392,7 +452,7 @@ describe("Consumer.run", () => {
       )
       for (let round = 0; new Set(handled).size < sent.length && round < 1000; round++) {
         yield* Effect.replicateEffect(Effect.yieldNow, yield* Random.nextIntBetween(0, 12), { discard: true })
-        yield* (yield* MemoryBroker).disconnect
+        yield* (yield* MemoryTransport.MemoryBroker).disconnect
         yield* TestClock.adjust("2 seconds")
       }
       yield* settle

@@ -6,7 +6,7 @@ import * as HubQueue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import * as SimpleQueue from "@apium/hub/SimpleQueue"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, pipe, Schema, type Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, pipe, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 
 const Broker = Connection.layer.pipe(Layer.provideMerge(MemoryTransport.layer))
@@ -235,6 +235,36 @@ describe("when things go wrong", () => {
       assert.strictEqual((yield* Effect.flip(queue.get()))._tag, "SchemaError")
       assert.strictEqual((yield* queue.get()).payload, 3)
       assert.strictEqual(yield* messageCount("numbers.dead"), 2)
+    })
+  )
+
+  test(
+    "a queue without a name gets one, which others can answer to, and keeps it over a lost link",
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const replies = yield* SimpleQueue.make(HubQueue.temporary())
+      const waiting = yield* Effect.forkChild(replies.get())
+      yield* settle
+      yield* cut
+      yield* TestClock.adjust("2 seconds")
+      const to = { exchange: "", routingKey: replies.name, mandatory: true }
+      yield* connection.publish(yield* Serializer.encode("answer"), to)
+      assert.strictEqual((yield* Fiber.join(waiting)).payload, "answer")
+    })
+  )
+
+  test(
+    "who waits when its scope closes, or asks after that, is told",
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const queue = yield* Scope.provide(SimpleQueue.make("numbers"), scope)
+      const waiting = yield* Effect.forkChild(Effect.exit(queue.get()))
+      yield* settle
+      yield* Scope.close(scope, Exit.void)
+      const after = [queue.get(), queue.getNowait]
+      for (const exit of [yield* Fiber.join(waiting), ...(yield* Effect.forEach(after, Effect.exit))]) {
+        assert.match(String(exit), /SimpleQueue numbers is used after its scope has closed/)
+      }
     })
   )
 })

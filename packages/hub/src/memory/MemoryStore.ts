@@ -208,6 +208,12 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
     return size
   }
 
+  const unbind = (exchange: string, gone: (binding: VirtualBinding) => boolean): void => {
+    const left = (bindings.get(exchange) ?? []).filter((binding) => !gone(binding))
+    if (left.length > 0) bindings.set(exchange, left)
+    else bindings.delete(exchange)
+  }
+
   return {
     declare,
     remove: (name) =>
@@ -215,12 +221,7 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         const queue = queues.get(name)
         if (queue === undefined) return 0
         queues.delete(name)
-        for (const [exchange, bound] of bindings) {
-          bindings.set(
-            exchange,
-            bound.filter((binding) => binding.queue !== name)
-          )
-        }
+        for (const exchange of bindings.keys()) unbind(exchange, (binding) => binding.queue === name)
         for (const waiter of queue.waiters) {
           leave(waiter)
           waiter.resume(Effect.void)
@@ -246,14 +247,7 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
           const bound = bindings.get(exchange.name) ?? []
           bindings.set(exchange.name, [...bound, binding])
         }),
-      remove: (exchange, binding) =>
-        Effect.sync(() => {
-          const bound = bindings.get(exchange) ?? []
-          bindings.set(
-            exchange,
-            bound.filter((other) => other !== binding)
-          )
-        }),
+      remove: (exchange, binding) => Effect.sync(() => unbind(exchange, (other) => other === binding)),
       list: (exchange) => Effect.sync(() => bindings.get(exchange) ?? [])
     }
   }

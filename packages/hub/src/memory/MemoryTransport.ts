@@ -1,7 +1,8 @@
 /**
  * The embedded broker: a whole broker in the memory of this process, for tests, for one-process programs and for trying
  * things out. It routes, counts, prioritises and dead-letters as RabbitMQ does. What it does not do: keep anything when the
- * process ends, limit a queue's length, and expire a message before somebody would take it.
+ * process ends, limit a queue's length, expire a message before somebody would take it, and delete a queue that nobody
+ * uses (`x-expires`). The exchanges RabbitMQ comes with (`amq.topic` and so on) are not there.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
