@@ -11,7 +11,7 @@ const exchange = Exchange.direct("asynt")
 const queue = pipe(Queue.make("asynt"), Queue.bindTo(exchange, "asynt"))
 
 export const program = Effect.gen(function* () {
-  const hub = yield* Hub.Hub
+  const hub = yield* Hub
   const producer = yield* Producer.make(Schema.String, { exchange, routingKey: "asynt", declare: [queue] })
 
   const sendMessage = Effect.gen(function* () {
@@ -30,9 +30,6 @@ export const program = Effect.gen(function* () {
 })
 
 /** The embedded broker; `AmqpTransport` and `RedisTransport` fit in the same place. */
-export const Live = Layer.mergeAll(
-  Hub.Hub.layer,
-  Connection.Connection.layer.pipe(Layer.provide(MemoryTransport.layer))
-)
+export const Live = Layer.mergeAll(Hub.layer, Connection.layer.pipe(Layer.provide(MemoryTransport.layer)))
 
 if (import.meta.main) await Effect.runPromise(program.pipe(Effect.provide(Live)))

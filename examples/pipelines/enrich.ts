@@ -30,7 +30,7 @@ const countriesOf = (customers: ReadonlyArray<string>) =>
   Effect.succeed(new Map(customers.map((name) => [name, name.startsWith("a") ? "GB" : "NL"])))
 
 export const pipeline = Effect.gen(function* () {
-  const connection = yield* Connection.Connection
+  const connection = yield* Connection
   const producer = yield* Producer.make(Shipment, { routingKey: "shipments", declare: [shipments], mandatory: true })
 
   /** What is no order is put aside. */
@@ -69,7 +69,7 @@ export const program = Effect.gen(function* () {
   )
 })
 
-export const Live = Connection.Connection.layer.pipe(Layer.provide(MemoryTransport.layer))
+export const Live = Connection.layer.pipe(Layer.provide(MemoryTransport.layer))
 
 if (import.meta.main) await Effect.runPromise(program.pipe(Effect.provide(Live)))
 

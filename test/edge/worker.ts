@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 const add = Task.make("proj.add", { params: { x: Schema.Finite, y: Schema.Finite }, result: Schema.Finite })
 const AddLive = Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))
 
-const Broker = Layer.merge(Connection.Connection.layer.pipe(Layer.provide(MemoryTransport.layer)), MemoryBackend.layer)
+const Broker = Layer.merge(Connection.layer.pipe(Layer.provide(MemoryTransport.layer)), MemoryBackend.layer)
 const Main = Worker.layer({ queues: [Queue.make("celery")], concurrency: 2 }).pipe(
   Layer.provide(AddLive),
   Layer.provide(Tasks.layer),

@@ -63,7 +63,8 @@ export interface Channel {
   readonly get: (queue: string) => Effect.Effect<Option.Option<Delivery>, HubError>
   /**
    * Closing the stream cancels the consumer. What it emitted and nobody settled stays with the channel: it can still be
-   * settled, and goes back to its queue when the channel's scope closes.
+   * settled, and goes back to its queue when the channel's scope closes. It emits in batches of up to `prefetch`, and a batch
+   * counts as emitted: who takes one element and leaves holds the others until the channel closes.
    */
   readonly consume: (queue: string, options?: ConsumeOptions) => Stream.Stream<Delivery, HubError>
 }

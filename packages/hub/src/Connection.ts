@@ -72,12 +72,11 @@ export class Connection extends Context.Service<
     readonly status: Stream.Stream<ConnectionStatus>
   }
 >()("@apium/hub/Connection") {
-  static readonly layer: Layer.Layer<Connection, HubError, Transport> = Layer.suspend(() => layerWith({}))
-}
+  static readonly layerWith = (options: Options): Layer.Layer<Connection, HubError, Transport> =>
+    Layer.effect(Connection, make(options))
 
-/** `Connection.layer` with options. */
-export const layerWith = (options: Options): Layer.Layer<Connection, HubError, Transport> =>
-  Layer.effect(Connection, make(options))
+  static readonly layer: Layer.Layer<Connection, HubError, Transport> = Layer.suspend(() => Connection.layerWith({}))
+}
 
 interface Pooled {
   readonly channel: Channel

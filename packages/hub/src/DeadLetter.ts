@@ -12,7 +12,7 @@ import type { HubError } from "./HubError.ts"
 import * as Queue from "./Queue.ts"
 
 /** `x-apium-reason`: what kind of end it was. */
-export type Reason = "failed" | "rejected" | "undecodable" | "deliveries"
+export type Reason = "failed" | "undecodable" | "unregistered" | "deliveries"
 
 export const queueOf = (queue: string): string => `${queue}.dead`
 

@@ -118,6 +118,16 @@ export class DecodeFailed extends Schema.TaggedError<DecodeFailed>()("DecodeFail
   }
 }
 
+/** A value, or an option, that no message can carry; `text` names the place in the value. */
+export class EncodeFailed extends Schema.TaggedError<EncodeFailed>()("EncodeFailed", {
+  what: Schema.String,
+  text: Schema.String
+}) {
+  override get message() {
+    return `Cannot encode ${this.what}: ${this.text}`
+  }
+}
+
 /** `size` and `limit` in bytes. */
 export class FrameTooLarge extends Schema.TaggedError<FrameTooLarge>()("FrameTooLarge", {
   size: Schema.Int,
@@ -147,6 +157,7 @@ export const Reason = Schema.Union([
   ConsumerCancelled,
   ContentDisallowed,
   DecodeFailed,
+  EncodeFailed,
   FrameTooLarge,
   OutOfMemory
 ])

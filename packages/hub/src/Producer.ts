@@ -25,7 +25,10 @@ export interface Options {
   readonly compression?: string | undefined
   /** Queues, with their bindings, to declare before the first publish on each link. */
   readonly declare?: ReadonlyArray<Queue> | undefined
-  /** Messages without a queue fail with `Returned`. Default `false`, as in AMQP. */
+  /**
+   * Messages without a queue fail with `Returned`. Default: `true` to the nameless exchange, where the routing key is meant to
+   * be a queue's name; `false` to others, as in AMQP.
+   */
   readonly mandatory?: boolean | undefined
 }
 
@@ -68,12 +71,15 @@ export const make = <A, I>(
       )
     }
 
-    const route = (publish: PublishOptions): Route => ({
-      exchange: publish.exchange ?? (options.exchange ?? defaultExchange).name,
-      routingKey: publish.routingKey ?? options.routingKey ?? "",
-      mandatory: publish.mandatory ?? options.mandatory,
-      notBefore: publish.notBefore
-    })
+    const route = (publish: PublishOptions): Route => {
+      const exchange = publish.exchange ?? (options.exchange ?? defaultExchange).name
+      return {
+        exchange,
+        routingKey: publish.routingKey ?? options.routingKey ?? "",
+        mandatory: publish.mandatory ?? options.mandatory ?? exchange === "",
+        notBefore: publish.notBefore
+      }
+    }
 
     return {
       publish: (value, publish = {}) =>

@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Compression from "./Compression.ts"
 import type { Arguments } from "./Exchange.ts"
-import { ContentDisallowed, DecodeFailed, HubError } from "./HubError.ts"
+import { ContentDisallowed, DecodeFailed, EncodeFailed, HubError } from "./HubError.ts"
 import * as Message from "./Message.ts"
 
 /** The registry in force; provide another to read msgpack or YAML, or to accept less. */
@@ -27,7 +27,7 @@ export interface EncodeOptions {
   readonly headers?: Arguments | undefined
 }
 
-/** A message with this value as its body; a value the serializer cannot write fails as `DecodeFailed` does, naming the path. */
+/** A message with this value as its body; a value the serializer cannot write is `EncodeFailed`, which names the place. */
 export const encode = (value: unknown, options: EncodeOptions = {}): Effect.Effect<Message.Message, HubError> =>
   Effect.flatMap(Serializers, (registry) => {
     let encoded: Content.Encoded
@@ -38,8 +38,8 @@ export const encode = (value: unknown, options: EncodeOptions = {}): Effect.Effe
         error instanceof Content.ContentDisallowed
           ? disallowed(error)
           : new HubError({
-              reason: new DecodeFailed({
-                what: `a value to be sent as ${options.serializer ?? "json"}`,
+              reason: new EncodeFailed({
+                what: `a value as ${options.serializer ?? "json"}`,
                 text: error instanceof Error ? error.message : String(error)
               })
             })

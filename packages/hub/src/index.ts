@@ -1,19 +1,19 @@
 /**
- * Kombu for TypeScript. Each module is a namespace here and a subpath of its own (`@apium/hub/Queue`), which keeps bundles
- * small.
+ * Kombu for TypeScript. Each module is a namespace here, or its one service, and a subpath of its own (`@apium/hub/Queue`), which
+ * keeps bundles small.
  *
  * @module
  */
 export * as Channel from "./Channel.ts"
 export * as Compression from "./Compression.ts"
-export * as Connection from "./Connection.ts"
+export { Connection } from "./Connection.ts"
 export * as Consumer from "./Consumer.ts"
 export * as DeadLetter from "./DeadLetter.ts"
 export * as Delivery from "./Delivery.ts"
 export * as Exchange from "./Exchange.ts"
 export * as Failover from "./Failover.ts"
-export * as Host from "./Host.ts"
-export * as Hub from "./Hub.ts"
+export { Host } from "./Host.ts"
+export { Hub } from "./Hub.ts"
 export * as HubError from "./HubError.ts"
 export * as Mailbox from "./Mailbox.ts"
 export * as MemoryTransport from "./memory/MemoryTransport.ts"
@@ -23,6 +23,6 @@ export * as Queue from "./Queue.ts"
 export * as Serializer from "./Serializer.ts"
 export * as SimpleQueue from "./SimpleQueue.ts"
 export * as Topology from "./Topology.ts"
-export * as Transport from "./Transport.ts"
+export { Transport } from "./Transport.ts"
 export * as VirtualStore from "./virtual/VirtualStore.ts"
 export * as VirtualTransport from "./virtual/VirtualTransport.ts"

@@ -1,5 +1,5 @@
 import type { Channel } from "@apium/hub/Channel"
-import { Connection, type ConnectionStatus, layerWith, type Options } from "@apium/hub/Connection"
+import { Connection, type ConnectionStatus, type Options } from "@apium/hub/Connection"
 import * as Exchange from "@apium/hub/Exchange"
 import { AccessRefused, type HubError } from "@apium/hub/HubError"
 import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
@@ -18,7 +18,7 @@ const reasonOf = <A, R>(effect: Effect.Effect<A, HubError, R>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason._tag)
 
 const layerOf = (options: Options, ...script: ReadonlyArray<Line>) =>
-  layerWith(options).pipe(Layer.provideMerge(Script.layer(...script)))
+  Connection.layerWith(options).pipe(Layer.provideMerge(Script.layer(...script)))
 
 const test = <A, E>(
   name: string,

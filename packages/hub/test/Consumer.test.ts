@@ -1,5 +1,5 @@
 import type { Channel } from "@apium/hub/Channel"
-import { Connection, layerWith } from "@apium/hub/Connection"
+import { Connection } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
 import { settledTwice, type Delivery } from "@apium/hub/Delivery"
 import * as Exchange from "@apium/hub/Exchange"
@@ -14,7 +14,7 @@ import { atEveryStep } from "./support/everyStep.ts"
 import { drain, message, numbered, settle, textOf } from "./support/messages.ts"
 import { Script, unreachable } from "./support/ScriptedTransport.ts"
 
-const layer = layerWith({}).pipe(Layer.provideMerge(Script.layer()))
+const layer = Connection.layerWith({}).pipe(Layer.provideMerge(Script.layer()))
 
 const test = <A, E>(
   name: string,

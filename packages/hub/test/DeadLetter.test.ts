@@ -64,7 +64,7 @@ describe("a dead letter", () => {
       const connection = yield* Connection
       const sent = message("m", { expiration: "1000" })
       yield* connection.publish(sent, { exchange: "", routingKey: "q" }, { queues: [HubQueue.make("q")] })
-      yield* DeadLetter.send(connection, yield* first("q"), "rejected", "")
+      yield* DeadLetter.send(connection, yield* first("q"), "failed", "")
       yield* TestClock.adjust("1 day")
       assert.strictEqual((yield* from("q.dead")).length, 1)
     })

@@ -1,4 +1,4 @@
-import { Connection, layerWith } from "@apium/hub/Connection"
+import { Connection } from "@apium/hub/Connection"
 import * as Exchange from "@apium/hub/Exchange"
 import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
 import * as Producer from "@apium/hub/Producer"
@@ -10,7 +10,7 @@ import { TestClock } from "effect/testing"
 import { drain, settle } from "./support/messages.ts"
 import { Script, unreachable } from "./support/ScriptedTransport.ts"
 
-const layer = layerWith({ patience: "10 seconds" }).pipe(Layer.provideMerge(Script.layer()))
+const layer = Connection.layerWith({ patience: "10 seconds" }).pipe(Layer.provideMerge(Script.layer()))
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Connection | Script | MemoryBroker | Scope.Scope>) =>
   it.effect(name, () => effect.pipe(Effect.provide(layer)))
@@ -99,6 +99,20 @@ describe("a producer", () => {
       assert.isBelow(delivery!.message.body.length, 1000)
       assert.deepStrictEqual(delivery!.message.headers, { own: 1, compression: "application/x-gzip" })
       assert.strictEqual(yield* Serializer.decode(delivery!.message), "x".repeat(10_000))
+    })
+  )
+
+  test(
+    "hears by itself of a queue that is not there, and of a message no exchange could place where it is told to",
+    Effect.gen(function* () {
+      const forgetful = yield* Producer.make(Schema.String)
+      const error = yield* Effect.flip(forgetful.publish("lost?"))
+      assert.strictEqual(error._tag === "HubError" ? error.reason._tag : error._tag, "Returned")
+      const placed = Exchange.direct("nobody-bound")
+      yield* (yield* Producer.make(Schema.String, { exchange: placed })).publish("dropped, as in AMQP")
+      const told = yield* Producer.make(Schema.String, { exchange: placed, mandatory: true })
+      const returned = yield* Effect.flip(told.publish("m"))
+      assert.strictEqual(returned._tag === "HubError" ? returned.reason._tag : returned._tag, "Returned")
     })
   )
 

@@ -43,9 +43,9 @@ describe("encode", () => {
       const circle: Record<string, unknown> = {}
       circle["self"] = circle
       for (const value of [circle, () => 1, Symbol("s")]) {
-        assert.strictEqual((yield* reasonOf(Serializer.encode(value)))._tag, "DecodeFailed")
+        assert.strictEqual((yield* reasonOf(Serializer.encode(value)))._tag, "EncodeFailed")
       }
-      assert.strictEqual((yield* reasonOf(Serializer.encode(1, { serializer: "text" })))._tag, "DecodeFailed")
+      assert.strictEqual((yield* reasonOf(Serializer.encode(1, { serializer: "text" })))._tag, "EncodeFailed")
     })
   )
 

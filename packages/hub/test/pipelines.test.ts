@@ -1,4 +1,4 @@
-import { Connection, layerWith } from "@apium/hub/Connection"
+import { Connection } from "@apium/hub/Connection"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as Serializer from "@apium/hub/Serializer"
 import { assert, describe, it } from "@effect/vitest"
@@ -8,7 +8,7 @@ import { orders, pipeline, program, Live, shipments } from "../../../examples/pi
 import { atEveryStep, type Disturb } from "./support/everyStep.ts"
 import { drain } from "./support/messages.ts"
 
-const layer = layerWith({ backoff: { base: 0, cap: 0 } }).pipe(Layer.provideMerge(MemoryTransport.layer))
+const layer = Connection.layerWith({ backoff: { base: 0, cap: 0 } }).pipe(Layer.provideMerge(MemoryTransport.layer))
 
 /** For hundreds of runs each, on a machine that does other things too. */
 const limit = 60_000

@@ -234,7 +234,6 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
     take,
     settle,
     restore,
-    renew: () => Effect.void,
     size: (name) => Effect.sync(() => queues.get(name)?.size ?? 0),
     purge: (name) =>
       Effect.sync(() => {

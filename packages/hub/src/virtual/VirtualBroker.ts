@@ -86,7 +86,6 @@ export const make = (store: VirtualStore) => {
   const exchanges = new Map<string, Exchange>()
   const exchangeBindings = new Map<string, ReadonlyArray<ExchangeBinding>>()
   const queues = new Map<string, DeclaredQueue>()
-  let names = 0
 
   /** The queue, if it is there and this connection may use it. */
   const find = (name: string, owner: object, method: MethodId): Effect.Effect<DeclaredQueue, HubError> => {
@@ -199,7 +198,7 @@ export const make = (store: VirtualStore) => {
               )
         )
       }
-      const named = queue.name === "" ? { ...queue, name: `amq.gen-${++names}` } : queue
+      const named = queue.name === "" ? { ...queue, name: `amq.gen-${crypto.randomUUID()}` } : queue
       const declared: DeclaredQueue = { queue: named, owner, subscribers: new Set() }
       queues.set(named.name, declared)
       const stored = Effect.onError(store.declare(named), () => Effect.sync(() => queues.delete(named.name)))

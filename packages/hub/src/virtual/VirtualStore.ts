@@ -66,8 +66,6 @@ export interface VirtualStore {
     tags: ReadonlyArray<string>,
     options: { readonly side: "near" | "far" }
   ) => Effect.Effect<void, HubError>
-  /** Says that these are still held. */
-  readonly renew: (tags: ReadonlyArray<string>) => Effect.Effect<void, HubError>
   readonly size: (queue: string) => Effect.Effect<number, HubError>
   readonly purge: (queue: string) => Effect.Effect<number, HubError>
   readonly bindings: {

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Wire } from "../task/Task.ts"
-import { TaskFailed } from "../task/TaskError.ts"
+import { fieldsOf, TaskFailed } from "../task/TaskError.ts"
 import type { ResultBackend } from "./ResultBackend.ts"
 
 export interface AsyncResult<A, E = never> {
@@ -101,16 +101,14 @@ const conclude = <A, E>(
     excMessage: [],
     excModule: "builtins"
   }
-  // A declared error comes behind its text; anything else of that shape is not one of ours.
-  return error === undefined || failure.excMessage.length < 2
-    ? Effect.fail(failed(message, failure))
-    : Effect.flatMap(
-        Effect.option(Schema.decodeUnknownEffect(error)(failure.excMessage[1])),
-        Option.match({
-          onNone: () => Effect.fail<E | TaskFailed>(failed(message, failure)),
-          onSome: (typed) => Effect.fail<E | TaskFailed>(typed)
-        })
-      )
+  const untyped = Effect.fail<E | TaskFailed>(failed(message, failure))
+  const fields = fieldsOf(failure)
+  return error === undefined || Option.isNone(fields)
+    ? untyped
+    : Effect.matchEffect(Schema.decodeUnknownEffect(error)(fields.value), {
+        onFailure: () => untyped,
+        onSuccess: (typed) => Effect.fail<E | TaskFailed>(typed)
+      })
 }
 
 const failed = (message: ResultMessage.ResultMessage, failure: ResultMessage.Failure) =>

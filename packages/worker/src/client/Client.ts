@@ -7,7 +7,7 @@
 import { Connection } from "@apium/hub/Connection"
 import type { Arguments } from "@apium/hub/Exchange"
 import { Host } from "@apium/hub/Host"
-import { DecodeFailed, HubError } from "@apium/hub/HubError"
+import { EncodeFailed, HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -20,6 +20,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Params } from "../task/Binding.ts"
+import type { Countdown } from "../task/Countdown.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
 import * as AsyncResult from "./AsyncResult.ts"
@@ -29,12 +30,12 @@ import { ResultBackend } from "./ResultBackend.ts"
 export interface SendOptions {
   /** Default: a new UUID. */
   readonly taskId?: string | undefined
-  /** Not before this much time has passed. A bare number is milliseconds, and not seconds as in Celery: write "10 seconds". */
-  readonly countdown?: Duration.Input | undefined
+  /** Not before this much time has passed. */
+  readonly countdown?: Countdown | undefined
   /** Not before this time. */
   readonly eta?: Date | undefined
-  /** Revoked if nobody started it by then; a duration (a bare number: milliseconds) also lets the broker drop the message. */
-  readonly expires?: Duration.Input | Date | undefined
+  /** Revoked if nobody started it by then; a duration also lets the broker drop the message. */
+  readonly expires?: Countdown | Date | undefined
   readonly queue?: string | undefined
   /** With `routingKey`: published there as it is, and nothing is declared. */
   readonly exchange?: string | undefined
@@ -129,6 +130,7 @@ const make = Effect.fnUntraced(function* (
     { now, parent }: Moment
   ): Publisher.Outgoing => {
     const id = send.taskId ?? crypto.randomUUID()
+    if (id === "") throw new RangeError("taskId is empty: leave it out, and the task gets one")
     const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
     const expires = send.expires ?? task.expires
     const waits = expires === undefined || expires instanceof Date ? undefined : Duration.toMillis(expires)
@@ -171,7 +173,7 @@ const make = Effect.fnUntraced(function* (
       return Effect.succeed(outgoingUnsafe(...of))
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
-      return Effect.fail(new HubError({ reason: new DecodeFailed({ what: "the options of a task to be sent", text }) }))
+      return Effect.fail(new HubError({ reason: new EncodeFailed({ what: "the options of a task", text }) }))
     }
   }
 

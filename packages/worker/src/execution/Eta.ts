@@ -30,15 +30,20 @@ export const make = (dependencies: {
   const { connection, hub, clock, due } = dependencies
   const held = new Set<Timer>()
 
+  // Once it is there a second time, nothing comes before it goes here.
   const park = (delivery: Delivery, until: number): Effect.Effect<void, HubError> =>
-    Effect.andThen(
-      connection.publish(delivery.message, {
-        exchange: "",
-        routingKey: delivery.queue,
-        mandatory: true,
-        notBefore: until
-      }),
-      delivery.ack
+    Effect.uninterruptibleMask((restore) =>
+      Effect.andThen(
+        restore(
+          connection.publish(delivery.message, {
+            exchange: "",
+            routingKey: delivery.queue,
+            mandatory: true,
+            notBefore: until
+          })
+        ),
+        delivery.ack
+      )
     )
 
   const hold = (request: Request, until: number): Effect.Effect<void> =>

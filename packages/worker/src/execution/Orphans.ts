@@ -3,6 +3,7 @@
  * or after the first, but adopted: the new delivery is settled as that run ends, or at once if it has ended. A retry would
  * otherwise go on twice, from the message it sent and from the one that came again.
  */
+import type { Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -13,19 +14,23 @@ import type { Slots } from "./Slots.ts"
 export interface Orphans {
   /** The link is lost: all that runs now is orphaned. */
   readonly mark: Effect.Effect<void>
-  /** Settles the delivery of this request some day, if it is of a task that ran when the link was lost; else `undefined`. */
-  readonly adopt: (request: Request) => Effect.Effect<void, HubError> | undefined
+  /**
+   * Settles the delivery some day, if it is of a task that ran when the link was lost; else `undefined`. Asked before anything
+   * is decided about the message: it may be past its expiry by now, and the run is not.
+   */
+  readonly adopt: (delivery: Delivery) => Effect.Effect<void, HubError> | undefined
 }
 
 export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
   let orphans: ReadonlyMap<Fiber.Fiber<void>, Request> = new Map()
   return {
     mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
-    adopt: ({ delivery, message: { headers } }) => {
+    adopt: (delivery) => {
       if (!delivery.redelivered) return undefined
+      const { id, retries = 0 } = delivery.message.headers
       for (const [fiber, request] of orphans) {
         const known = request.message.headers
-        if (known.id !== headers.id || known.retries !== headers.retries) continue
+        if (known.id !== id || known.retries !== retries) continue
         if (request.acknowledged === true) return delivery.ack
         // It gave its message back, and this is it.
         if (!slots.running().has(fiber)) continue

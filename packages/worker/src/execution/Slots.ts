@@ -1,8 +1,10 @@
 /**
  * How many requests run at once: those beyond wait here, reserved, and can still be given back.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import type * as Scope from "effect/Scope"
@@ -17,10 +19,11 @@ export interface Slots {
   readonly idle: Effect.Effect<void>
 }
 
-/** Closing the scope interrupts what still runs. */
+/** Closing the scope interrupts what still runs. `died` concludes a run that ended without concluding itself. */
 export const make = (
   concurrency: number,
-  run: (request: Request) => Effect.Effect<void>
+  run: (request: Request) => Effect.Effect<void>,
+  died: (request: Request, cause: Cause.Cause<never>) => Effect.Effect<void>
 ): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fork = Effect.runForkWith(yield* Effect.context())
@@ -36,19 +39,23 @@ export const make = (
       while (fibers.size < concurrency) {
         const next = MutableList.take(waiting)
         if (next === MutableList.Empty) break
-        const fiber = fork(run(next))
-        fibers.set(fiber, next)
-        fiber.addObserver(() => finished(fiber))
+        begin(next, run(next), (cause) => begin(next, died(next, cause), () => undefined))
       }
       pumping = false
     }
 
-    const finished = (fiber: Fiber.Fiber<void>): void => {
-      fibers.delete(fiber)
-      pump()
-      if (fibers.size > 0) return
-      for (const watcher of watchers) Deferred.doneUnsafe(watcher, Effect.void)
-      watchers.clear()
+    const begin = (request: Request, work: Effect.Effect<void>, onDeath: (cause: Cause.Cause<never>) => void): void => {
+      const fiber = fork(work)
+      fibers.set(fiber, request)
+      fiber.addObserver((exit) => {
+        fibers.delete(fiber)
+        // In the same slot, before anybody else has it.
+        if (Exit.isFailure(exit) && !Cause.hasInterrupts(exit.cause)) onDeath(exit.cause)
+        pump()
+        if (fibers.size > 0) return
+        for (const watcher of watchers) Deferred.doneUnsafe(watcher, Effect.void)
+        watchers.clear()
+      })
     }
 
     yield* Effect.addFinalizer(() => {

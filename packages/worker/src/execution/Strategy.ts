@@ -70,12 +70,12 @@ export const make = (dependencies: {
       excModule: "kombu.exceptions"
     })
 
-  /** Rejected without requeue, and visible to the sender, as Celery has it. */
+  /** Visible to the sender, as in Celery; and where Celery drops the message, a deployment that lags behind can have it back. */
   const notRegistered = (delivery: Delivery, headers: TaskMessage.TaskHeaders) =>
     Effect.gen(function* () {
       yield* Effect.logError("Received a task that is not registered", { task: headers.task, id: headers.id })
       yield* results.failure(headers, TaskError.notRegistered(headers.task), null)
-      yield* delivery.reject({ requeue: false })
+      yield* DeadLetter.send(connection, delivery, "unregistered", `no handler for ${headers.task}`)
       if (events.enabled()) {
         const exception = PythonRepr.exceptionRepr("NotRegistered", [headers.task])
         events.send("task-failed", { uuid: headers.id, exception })

@@ -22,7 +22,11 @@ import type { Pool } from "./Pool.ts"
 import * as Request from "./Request.ts"
 import type { Results } from "./Results.ts"
 
-export type Trace = (request: Request.Request) => Effect.Effect<void>
+export interface Trace {
+  readonly run: (request: Request.Request) => Effect.Effect<void>
+  /** For a run whose fiber died without a word: what is no Effect, deep inside of a handler, takes its finalizers along. */
+  readonly died: (request: Request.Request, cause: Cause.Cause<never>) => Effect.Effect<void>
+}
 
 export const make = (dependencies: {
   readonly pool: Pool["Service"]
@@ -161,7 +165,7 @@ export const make = (dependencies: {
           task: request.message.headers.task
         })
 
-  return (request) =>
+  const run = (request: Request.Request): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
       const { registered, message } = request
       const { headers } = message
@@ -170,7 +174,7 @@ export const make = (dependencies: {
       }
       if (events.enabled()) events.send("task-started", { uuid: headers.id })
       const started = clock.monotonicTimeNanosUnsafe()
-      const run = Effect.flatMap(
+      const handled = Effect.flatMap(
         Effect.exit(
           restore(
             pool.run({
@@ -190,10 +194,12 @@ export const make = (dependencies: {
       )
       const begun =
         registered.task.options.trackStarted === true
-          ? Effect.andThen(results.started(Request.resultOf(request), node), run)
-          : run
+          ? Effect.andThen(results.started(Request.resultOf(request), node), handled)
+          : handled
       return Request.acksLate(request) ? begun : Effect.andThen(acknowledge(request), begun)
     })
+
+  return { run, died: (request, cause) => conclude(request, broken(cause), 0) }
 }
 
 const reject =

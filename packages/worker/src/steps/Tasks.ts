@@ -16,9 +16,11 @@ import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
@@ -67,7 +69,7 @@ export const layer = (
       const node = { pid, hostname: options.hostname }
       const trace = Trace.make({ pool, results, publisher, events, clock, node })
       const concurrency = Math.max(1, Math.min(options.concurrency, pool.capacity))
-      const slots = yield* Slots.make(concurrency, trace)
+      const slots = yield* Slots.make(concurrency, trace.run, trace.died)
       const orphans = Orphans.make(slots, yield* Effect.scope)
       const eta = Eta.make({ connection, hub, clock, due: slots.submit })
       const prefetch = concurrency * (options.prefetchMultiplier ?? 4)
@@ -98,22 +100,21 @@ export const layer = (
       }
 
       const receive = (delivery: Delivery): Effect.Effect<void, HubError> =>
-        Effect.flatMap(strategy(delivery), (decision) => {
-          switch (decision._tag) {
-            case "Run": {
-              const adopted = orphans.adopt(decision.request)
-              if (adopted !== undefined) return adopted
-              received(decision.request)
-              slots.submit(decision.request)
-              return Effect.void
-            }
-            case "Wait":
-              received(decision.request)
-              return eta.wait(decision.request, decision.until)
-            case "Settled":
-              return Effect.void
-          }
-        })
+        orphans.adopt(delivery) ?? Effect.flatMap(strategy(delivery), dispatch)
+
+      const dispatch = (decision: Strategy.Decision): Effect.Effect<void, HubError> => {
+        switch (decision._tag) {
+          case "Run":
+            received(decision.request)
+            slots.submit(decision.request)
+            return Effect.void
+          case "Wait":
+            received(decision.request)
+            return eta.wait(decision.request, decision.until)
+          case "Settled":
+            return Effect.void
+        }
+      }
 
       /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
       const guarded = (delivery: Delivery): Effect.Effect<void, HubError> =>
@@ -162,9 +163,13 @@ export const layer = (
         "tasks",
         Effect.suspend(() => (stopping.isOpen() ? Effect.void : Effect.andThen(between.close, session))).pipe(
           connection.recover,
-          // A stop does not wait for the pause before the next link.
+          // Once it has begun, only a stop ends a worker: what no fresh link mends (a queue declared otherwise) somebody else may.
+          Effect.tapError((error) =>
+            Effect.logError("The worker cannot consume, and tries again", { reason: error.message })
+          ),
+          Effect.retry(patient),
+          // A stop does not wait for the pause before the next attempt.
           Effect.raceFirst(Effect.andThen(stopping.await, between.await)),
-          Effect.tapError((error) => Effect.logFatal("The worker can no longer consume", { reason: error.message })),
           Effect.ensuring(Deferred.succeed(stopped, undefined))
         )
       )
@@ -174,6 +179,11 @@ export const layer = (
       )
     })
   )
+
+/** A second, doubling to half a minute. */
+const patient = Schedule.modifyDelay(Schedule.exponential("1 second"), ({ duration }) =>
+  Effect.succeed(Duration.min(duration, Duration.seconds(30)))
+)
 
 /** A lost link is the session's to mend. */
 const isRecoverable = (cause: Cause.Cause<HubError>): boolean =>

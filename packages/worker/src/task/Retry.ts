@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import type { Countdown } from "./Countdown.ts"
 import { RetryRequested } from "./TaskError.ts"
 
 export interface RetryPolicy {
@@ -131,12 +132,11 @@ export const allows = (policy: RetryPolicy, retries: number, error: unknown): bo
 
 /**
  * From inside a handler: run this task again, later. Without a countdown or an eta the task's policy says when, and without
- * a policy it is Celery's 180 seconds. When it has been tried often enough the task fails with `cause`. A bare number as
- * countdown is milliseconds, and not seconds as in Celery.
+ * a policy it is Celery's 180 seconds. When it has been tried often enough the task fails with `cause`.
  */
 export const again = (
   options: {
-    readonly countdown?: Duration.Input | undefined
+    readonly countdown?: Countdown | undefined
     readonly eta?: Date | undefined
     readonly maxRetries?: number | undefined
     readonly cause?: unknown

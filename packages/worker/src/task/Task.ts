@@ -12,7 +12,6 @@
  * A typed payload travels as kwargs with empty args, so that a chain's prepended result stays the first positional.
  */
 import type { KombuJson } from "@apium/protocol/kombu/Json"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
@@ -20,6 +19,7 @@ import type { HubError } from "@apium/hub/HubError"
 import type { AsyncResult } from "../client/AsyncResult.ts"
 import { Client, type SendOptions } from "../client/Client.ts"
 import type { Params } from "./Binding.ts"
+import type { Countdown } from "./Countdown.ts"
 import type { RetryPolicy } from "./Retry.ts"
 
 /** A codec of what the wire carries: JSON, and kombu's `__type__` values as Date, bytes, bigint and so on. */
@@ -37,7 +37,7 @@ export interface TaskOptions {
   /** Higher is sooner on AMQP and memory, on a queue made with `Queue.priority`. */
   readonly priority?: number | undefined
   /** A task that nobody started within this time is revoked. */
-  readonly expires?: Duration.Input | undefined
+  readonly expires?: Countdown | undefined
   /** A message given back this often is dead-lettered, where the broker counts. Default 20. */
   readonly maxDeliveries?: number | undefined
   /** Store no result. */

@@ -128,20 +128,20 @@ const nameOf = (error: object): string => {
 export const toFailure = (error: unknown, encoded: Option.Option<KombuJson> = Option.none()): Failure => {
   if (typeof error !== "object" || error === null) {
     const text = String(error)
-    return {
-      excType: "Exception",
-      excMessage: Option.isSome(encoded) ? [text, encoded.value] : [text],
-      excModule: "builtins"
-    }
+    return Option.isSome(encoded)
+      ? { excType: "Exception", excMessage: [text, encoded.value], excModule: module }
+      : { excType: "Exception", excMessage: [text], excModule: "builtins" }
   }
   const excType = nameOf(error)
   const message = messageOf(error)
-  return {
-    excType,
-    excMessage: Option.isSome(encoded) ? [message, encoded.value] : [message],
-    excModule: builtins.has(excType) ? "builtins" : module
-  }
+  return Option.isSome(encoded)
+    ? { excType, excMessage: [message, encoded.value], excModule: module }
+    : { excType, excMessage: [message], excModule: builtins.has(excType) ? "builtins" : module }
 }
+
+/** What travels behind the text of a declared error; nothing for an exception of anybody else's. */
+export const fieldsOf = ({ excMessage, excModule }: Failure): Option.Option<KombuJson> =>
+  excModule === module && excMessage.length === 2 ? Option.some(excMessage[1]!) : Option.none()
 
 /** A traceback is for people: the first 16 KiB are enough. */
 const maxTraceback = 16_384

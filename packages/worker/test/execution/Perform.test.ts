@@ -1,3 +1,4 @@
+import { Connection } from "@apium/hub/Connection"
 import * as Queue from "@apium/hub/Queue"
 import * as Task from "@apium/worker/task/Task"
 import * as TaskError from "@apium/worker/task/TaskError"
@@ -5,7 +6,8 @@ import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
-import { celery, settle, start, takeAll, test, waiting } from "../support/World.ts"
+import { TestClock } from "effect/testing"
+import { celery, consumers, settle, start, takeAll, test, waiting } from "../support/World.ts"
 
 const plain = Task.make("proj.plain", { params: {} })
 
@@ -90,6 +92,45 @@ describe("a task that is given back again and again", () => {
       assert.strictEqual(dead?.message.headers["x-apium-reason"], "deliveries")
       assert.strictEqual(dead?.message.headers.task, "proj.poison")
       assert.strictEqual(yield* waiting("celery"), 0)
+    })
+  )
+})
+
+describe("what is no Effect, deep inside of a handler", () => {
+  test(
+    "is a failure to the sender, and the worker goes on",
+    Effect.gen(function* () {
+      const bad = Task.make("proj.bad", { params: {} })
+      yield* start(
+        {},
+        Tasks.handle(bad, () => Effect.flatMap(Effect.void, () => undefined as never)),
+        Tasks.handle(plain, () => Effect.void)
+      )
+      const error = yield* Effect.flip((yield* bad.delay({})).get)
+      assert.strictEqual(error._tag, "TaskFailed")
+      yield* (yield* plain.delay({})).get
+    })
+  )
+})
+
+describe("a worker that can no longer consume", () => {
+  test(
+    "tries again until it can",
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      yield* start(
+        {},
+        Tasks.handle(plain, () => Effect.void)
+      )
+      const other = Queue.priority(5)(Queue.make("celery"))
+      // Deleted and declared by somebody with other properties: declaring it again is refused (406), and no fresh link helps.
+      yield* connection.use((channel) => Effect.andThen(channel.queueDelete("celery"), channel.queueDeclare(other)))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* consumers("celery"), 0)
+      yield* connection.use((channel) => channel.queueDelete("celery"))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* consumers("celery"), 1)
+      yield* (yield* plain.delay({})).get
     })
   )
 })

@@ -8,19 +8,57 @@ import { settle } from "../support/World.ts"
 const request = (id: number): Request => ({ id }) as unknown as Request
 const idOf = (one: Request) => (one as unknown as { readonly id: number }).id
 
+const noDeath = () => Effect.die("nothing dies here")
+
 describe("slots", () => {
+  it.effect("a run whose fiber dies without a word is concluded in its own slot, before the next one begins", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const slots = yield* Slots.make(
+        1,
+        (one) =>
+          idOf(one) === 0
+            ? Effect.flatMap(Effect.void, () => undefined as never)
+            : Effect.sync(() => void log.push("ran")),
+        (one, cause) => Effect.sync(() => void log.push(`died ${idOf(one)}: ${cause.reasons.length > 0}`))
+      )
+      slots.submit(request(0))
+      slots.submit(request(1))
+      yield* slots.idle
+      assert.deepStrictEqual(log, ["died 0: true", "ran"])
+    })
+  )
+
+  it.effect("a death that cannot be concluded costs its slot nothing", () =>
+    Effect.gen(function* () {
+      let ran = 0
+      const slots = yield* Slots.make(
+        1,
+        (one) => (idOf(one) === 0 ? Effect.die("boom") : Effect.sync(() => void ran++)),
+        () => Effect.die("again")
+      )
+      slots.submit(request(0))
+      slots.submit(request(1))
+      yield* slots.idle
+      assert.strictEqual(ran, 1)
+    })
+  )
+
   it.effect("never run more than they are, and run all in order", () =>
     Effect.gen(function* () {
       const began: Array<number> = []
       let now = 0
       let most = 0
-      const slots = yield* Slots.make(3, (one) =>
-        Effect.gen(function* () {
-          most = Math.max(most, ++now)
-          began.push(idOf(one))
-          for (let turn = 0; turn <= idOf(one) % 4; turn++) yield* Effect.yieldNow
-          now--
-        })
+      const slots = yield* Slots.make(
+        3,
+        (one) =>
+          Effect.gen(function* () {
+            most = Math.max(most, ++now)
+            began.push(idOf(one))
+            for (let turn = 0; turn <= idOf(one) % 4; turn++) yield* Effect.yieldNow
+            now--
+          }),
+        noDeath
       )
       for (let id = 0; id < 200; id++) slots.submit(request(id))
       yield* slots.idle
@@ -36,8 +74,10 @@ describe("slots", () => {
     Effect.gen(function* () {
       let ran = 0
       const gate = yield* Deferred.make<void>()
-      const slots = yield* Slots.make(1, (one) =>
-        idOf(one) === 0 ? Deferred.await(gate) : Effect.sync(() => void ran++)
+      const slots = yield* Slots.make(
+        1,
+        (one) => (idOf(one) === 0 ? Deferred.await(gate) : Effect.sync(() => void ran++)),
+        noDeath
       )
       for (let id = 0; id <= 50_000; id++) slots.submit(request(id))
       assert.strictEqual(ran, 0)
@@ -50,10 +90,13 @@ describe("slots", () => {
   it.effect("a run that submits from inside of itself is no recursion", () =>
     Effect.gen(function* () {
       let ran = 0
-      const slots: Slots.Slots = yield* Slots.make(2, () =>
-        Effect.sync(() => {
-          if (++ran < 20_000) slots.submit(request(ran))
-        })
+      const slots: Slots.Slots = yield* Slots.make(
+        2,
+        () =>
+          Effect.sync(() => {
+            if (++ran < 20_000) slots.submit(request(ran))
+          }),
+        noDeath
       )
       slots.submit(request(0))
       yield* slots.idle
@@ -65,11 +108,14 @@ describe("slots", () => {
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const ended: Array<number> = []
-      const slots = yield* Slots.make(2, (one) =>
-        Effect.andThen(
-          Deferred.await(gate),
-          Effect.sync(() => void ended.push(idOf(one)))
-        )
+      const slots = yield* Slots.make(
+        2,
+        (one) =>
+          Effect.andThen(
+            Deferred.await(gate),
+            Effect.sync(() => void ended.push(idOf(one)))
+          ),
+        noDeath
       )
       for (let id = 0; id < 5; id++) slots.submit(request(id))
       assert.deepStrictEqual(slots.takeBack().map(idOf), [2, 3, 4])
@@ -88,10 +134,13 @@ describe("slots", () => {
       const scope = yield* Scope.make()
       const interrupted: Array<number> = []
       const slots = yield* Scope.provide(
-        Slots.make(1, (one) =>
-          idOf(one) === 0
-            ? Effect.die("broken")
-            : Effect.onInterrupt(Effect.never, () => Effect.sync(() => void interrupted.push(idOf(one))))
+        Slots.make(
+          1,
+          (one) =>
+            idOf(one) === 0
+              ? Effect.die("broken")
+              : Effect.onInterrupt(Effect.never, () => Effect.sync(() => void interrupted.push(idOf(one)))),
+          noDeath
         ),
         scope
       )

@@ -158,17 +158,16 @@ describe("a message nobody can run goes to the dead queue with its reason, and t
 
 describe("a task that is not registered", () => {
   test(
-    "fails at its caller as NotRegistered, and is rejected",
+    "fails at its caller as NotRegistered, and can be had back",
     Effect.gen(function* () {
       const connection = yield* Connection
-      const own = HubQueue.deadLetter("", "rejected")(HubQueue.make("own"))
-      yield* connection.declare({ queues: [own, HubQueue.make("rejected")] })
-      yield* start({ queues: [own] }, AddLive)
+      yield* start({ queues: [HubQueue.make("own")] }, AddLive)
       // Its body is not even looked at.
       yield* connection.publish(json("not json", headers("no.such", "n1")), { exchange: "", routingKey: "own" })
       yield* settle
-      const [rejected] = yield* takeAll("rejected")
-      assert.strictEqual(rejected?.message.headers.id, "n1")
+      const [dead] = yield* takeAll("own.dead")
+      assert.strictEqual(dead?.message.headers.id, "n1")
+      assert.strictEqual(dead?.message.headers["x-apium-reason"], "unregistered")
       assert.deepStrictEqual((yield* ended("n1")).result, {
         exc_type: "NotRegistered",
         exc_message: ["no.such"],

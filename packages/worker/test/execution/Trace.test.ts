@@ -104,7 +104,7 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       },
       expiresAt: broken.expiresAt
     }
-    return { log, states, run: trace(request) }
+    return { log, states, run: trace.run(request) }
   })
 
 const logged = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskError.Steering>, broken: Broken = {}) =>

@@ -11,6 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberMap from "effect/FiberMap"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { WorkerError } from "effect/workers/WorkerError"
@@ -41,7 +42,8 @@ const serve = Effect.fnUntraced(function* <E>(
   handlers: Layer.Layer<never, E, Tasks>
 ) {
   const tasks = Context.get(yield* Layer.build(Layer.provideMerge(handlers, Tasks.layer)), Tasks)
-  const running = yield* FiberMap.make<number>()
+  const running = yield* FiberMap.make<number, Outcome>()
+  const fork = yield* FiberSet.makeRuntime<never, void, never>()
   const closing = Deferred.makeUnsafe<void>()
   const updates = new Map<number, Deferred.Deferred<void, HubError>>()
   let lastRequest = 0
@@ -81,12 +83,9 @@ const serve = Effect.fnUntraced(function* <E>(
     switch (message._tag) {
       case "Run": {
         const { id, work } = message
-        return Effect.asVoid(
-          FiberMap.run(
-            running,
-            id,
-            Effect.onExit(perform(id, work), (exit) => answer(id, exit))
-          )
+        // By an observer, and not a finalizer: what is no Effect, deep inside of a handler, takes its finalizers along.
+        return Effect.map(FiberMap.run(running, id, perform(id, work)), (fiber) =>
+          fiber.addObserver((exit) => fork(answer(id, exit)))
         )
       }
       case "Interrupt":
