@@ -29,31 +29,38 @@ export interface EncodeOptions {
 
 /** A message with this value as its body; a value the serializer cannot write is `EncodeFailed`, which names the place. */
 export const encode = (value: unknown, options: EncodeOptions = {}): Effect.Effect<Message.Message, HubError> =>
-  Effect.flatMap(Serializers, (registry) => {
-    let encoded: Content.Encoded
-    try {
-      encoded = Content.encodeUnsafe(registry, options.serializer ?? "json", value)
-    } catch (error) {
-      return Effect.fail(
-        error instanceof Content.ContentDisallowed
-          ? disallowed(error)
-          : new HubError({
-              reason: new EncodeFailed({
-                what: `a value as ${options.serializer ?? "json"}`,
-                text: error instanceof Error ? error.message : String(error)
-              })
+  Effect.flatMap(Serializers, (registry) => encodeWith(registry, value, options))
+
+/** {@link encode} with a registry at hand: done when it returns, unless there is something to compress. */
+export const encodeWith = (
+  registry: Content.Registry,
+  value: unknown,
+  options: EncodeOptions
+): Effect.Effect<Message.Message, HubError> => {
+  let encoded: Content.Encoded
+  try {
+    encoded = Content.encodeUnsafe(registry, options.serializer ?? "json", value)
+  } catch (error) {
+    return Effect.fail(
+      error instanceof Content.ContentDisallowed
+        ? disallowed(error)
+        : new HubError({
+            reason: new EncodeFailed({
+              what: `a value as ${options.serializer ?? "json"}`,
+              text: error instanceof Error ? error.message : String(error)
             })
+          })
+    )
+  }
+  const { body, contentType, contentEncoding } = encoded
+  const properties = { ...options.properties, contentType, contentEncoding }
+  const headers = options.headers ?? {}
+  return options.compression === undefined
+    ? Effect.succeed(Message.make(body, properties, headers))
+    : Effect.map(Compression.compress(options.compression, body), (compressed) =>
+        Message.make(compressed.body, properties, { ...headers, compression: compressed.contentType })
       )
-    }
-    const { body, contentType, contentEncoding } = encoded
-    const properties = { ...options.properties, contentType, contentEncoding }
-    const headers = options.headers ?? {}
-    return options.compression === undefined
-      ? Effect.succeed(Message.make(body, properties, headers))
-      : Effect.map(Compression.compress(options.compression, body), (compressed) =>
-          Message.make(compressed.body, properties, { ...headers, compression: compressed.contentType })
-        )
-  })
+}
 
 /** The value a message carries: `ContentDisallowed` if it is of a type nobody agreed to read, `DecodeFailed` if it is not of its type. */
 export const decode = (message: Message.Message): Effect.Effect<unknown, HubError> =>

@@ -103,18 +103,22 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
     wakeOne(queue)
   }
 
-  const put = (name: string, put: Put) =>
+  const delay = (name: string, queue: MemoryQueue, put: Put, until: number): void => {
+    const cancel = timers.schedule(until, () => {
+      queue.delayed.delete(cancel)
+      append(name, queue, put)
+    })
+    queue.delayed.add(cancel)
+  }
+
+  const put = (name: string, puts: ReadonlyArray<Put>) =>
     Effect.sync(() => {
       const queue = queues.get(name)
       if (queue === undefined) return false
-      if (put.notBefore === undefined || put.notBefore <= clock.currentTimeMillisUnsafe()) {
-        append(name, queue, put)
-      } else {
-        const cancel = timers.schedule(put.notBefore, () => {
-          queue.delayed.delete(cancel)
-          append(name, queue, put)
-        })
-        queue.delayed.add(cancel)
+      for (const put of puts) {
+        const { notBefore } = put
+        if (notBefore === undefined || notBefore <= clock.currentTimeMillisUnsafe()) append(name, queue, put)
+        else delay(name, queue, put, notBefore)
       }
       return true
     })

@@ -12,7 +12,7 @@ import { ChannelClosed, fail, type HubError, Returned } from "../HubError.ts"
 import type { Message, Route } from "../Message.ts"
 import type { Binding, Queue } from "../Queue.ts"
 import * as Routing from "./Routing.ts"
-import type { StoredMessage, VirtualBinding, VirtualStore } from "./VirtualStore.ts"
+import type { Put, StoredMessage, VirtualBinding, VirtualStore } from "./VirtualStore.ts"
 
 /** A consumer as the broker sees it. */
 export interface Subscriber {
@@ -319,8 +319,31 @@ export const make = (store: VirtualStore) => {
 
   const returned = ({ exchange, routingKey }: Route) => fail(new Returned({ replyCode: 312, exchange, routingKey }))
 
+  const putOf = (message: Message, { exchange, routingKey, notBefore }: Route): Put => ({
+    message,
+    exchange,
+    routingKey,
+    notBefore
+  })
+
+  /** A batch to one queue by its name: what a client sends is one put. */
+  const publishTo = (
+    queue: string,
+    batch: ReadonlyArray<readonly [message: Message, route: Route]>
+  ): Effect.Effect<void, HubError> =>
+    Effect.flatMap(
+      store.put(
+        queue,
+        batch.map(([message, to]) => putOf(message, to))
+      ),
+      (stored) => {
+        const first = stored ? undefined : batch.find(([, to]) => to.mandatory === true)
+        return first === undefined ? Effect.void : returned(first[1])
+      }
+    )
+
   const publish = (message: Message, to: Route): Effect.Effect<void, HubError> => {
-    const put = { message, exchange: to.exchange, routingKey: to.routingKey, notBefore: to.notBefore }
+    const put = [putOf(message, to)]
     if (to.exchange === "") {
       return Effect.flatMap(store.put(to.routingKey, put), (stored) =>
         stored || to.mandatory !== true ? Effect.void : returned(to)
@@ -355,7 +378,7 @@ export const make = (store: VirtualStore) => {
         () => Effect.succeed(new Set<string>())
       )
       for (const queue of targets) {
-        if (!isCycle(message, queue)) yield* store.put(queue, { message, exchange, routingKey })
+        if (!isCycle(message, queue)) yield* store.put(queue, [{ message, exchange, routingKey }])
       }
     }
     yield* store.settle([stored.tag])
@@ -377,6 +400,7 @@ export const make = (store: VirtualStore) => {
     unsubscribe,
     release,
     publish,
+    publishTo,
     discard
   }
 }

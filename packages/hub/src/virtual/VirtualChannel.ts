@@ -93,6 +93,12 @@ class VirtualDelivery implements Delivery {
   }
 }
 
+/** The queue that all of these go to by its name, if that is so. */
+const oneQueue = (batch: ReadonlyArray<readonly [message: Message, route: Route]>): string | undefined => {
+  const queue = batch[0]?.[1].routingKey
+  return batch.every(([, { exchange, routingKey }]) => exchange === "" && routingKey === queue) ? queue : undefined
+}
+
 /** The state of one channel; `verbs` is what the user of the channel sees. */
 export class VirtualChannel {
   readonly broker: VirtualBroker
@@ -149,6 +155,8 @@ export class VirtualChannel {
 
   /** One that is returned does not keep back those behind it, as on a broker that is sent all before it answers. */
   #publishAll(batch: ReadonlyArray<readonly [message: Message, route: Route]>): Effect.Effect<void, HubError> {
+    const queue = this.#cause === undefined ? oneQueue(batch) : undefined
+    if (queue !== undefined) return this.broker.publishTo(queue, batch)
     let returned: HubError | undefined
     return Effect.andThen(
       Effect.forEach(

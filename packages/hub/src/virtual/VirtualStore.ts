@@ -46,8 +46,8 @@ export interface VirtualStore {
   readonly declare: (queue: Queue) => Effect.Effect<void, HubError>
   /** How many messages went with it. */
   readonly remove: (queue: string) => Effect.Effect<number, HubError>
-  /** `false`: there is no such queue, and nothing was stored. A store that cannot know stores. */
-  readonly put: (queue: string, put: Put) => Effect.Effect<boolean, HubError>
+  /** In order. `false`: there is no such queue, and nothing was stored. A store that cannot know stores. */
+  readonly put: (queue: string, puts: ReadonlyArray<Put>) => Effect.Effect<boolean, HubError>
   /** Waits until one of the queues may have a message. Wakes one waiter per message; may wake for nothing. */
   readonly ready: (queues: NonEmptyReadonlyArray<string>) => Effect.Effect<void, HubError>
   /** Passes the wake-up on: a waiter that may have been woken leaves without taking. */

@@ -189,7 +189,7 @@ const make = Effect.fnUntraced(function* (
       const when = yield* moment
       const encode = encoder(task)
       const batch = yield* Effect.forEach(payloads, (payload) =>
-        Effect.flatMap(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
+        Effect.flatMapEager(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
       )
       yield* publisher.publishAll(batch)
       return batch.map((sent) => result(sent, task))
@@ -237,7 +237,7 @@ const encoder = <N extends string, P extends Params, A, E>(task: Task<N, P, A, E
   if (known !== undefined) return known
   const encode = Schema.encodeUnknownEffect(Schema.Struct(task.params))
   const made: Encoder = (payload) =>
-    Effect.map(encode(payload) as Effect.Effect<unknown, Schema.SchemaError>, (encoded) =>
+    Effect.mapEager(encode(payload) as Effect.Effect<unknown, Schema.SchemaError>, (encoded) =>
       task.binding === "raw" ? (encoded as Call) : { args: [], kwargs: encoded as Readonly<Record<string, KombuJson>> }
     )
   encoders.set(task, made)

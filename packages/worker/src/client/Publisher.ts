@@ -10,6 +10,7 @@ import type { Message, Route } from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import type { Topology } from "@apium/hub/Topology"
+import type * as Content from "@apium/protocol/kombu/Content"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Effect from "effect/Effect"
 
@@ -55,9 +56,9 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
     return made
   }
 
-  const message = (outgoing: Outgoing): Effect.Effect<Message, HubError> => {
+  const message = (registry: Content.Registry, outgoing: Outgoing): Effect.Effect<Message, HubError> => {
     const { task } = outgoing
-    return Serializer.encode(TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
+    return Serializer.encodeWith(registry, TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
       serializer: outgoing.serializer,
       compression: outgoing.compression,
       headers: TaskMessage.encodeHeaders(task.headers),
@@ -82,17 +83,23 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
     return { queues: Array.from(names, queueOf) }
   }
 
+  // Eager where nothing waits: a batch of 1,000 is a loop, and not as many effects.
+  const addressed = (registry: Content.Registry, outgoing: Outgoing) =>
+    Effect.mapEager(message(registry, outgoing), (message) => [message, route(outgoing)] as const)
+
   return {
     publish: (outgoing) =>
-      Effect.flatMap(message(outgoing), (message) =>
-        connection.publish(message, route(outgoing), topology([outgoing]))
+      Effect.flatMap(Serializer.Serializers, (registry) =>
+        Effect.flatMapEager(addressed(registry, outgoing), ([message, to]) =>
+          connection.publish(message, to, topology([outgoing]))
+        )
       ),
     publishAll: (batch) =>
-      Effect.flatMap(
-        Effect.forEach(batch, (outgoing) =>
-          Effect.map(message(outgoing), (message) => [message, route(outgoing)] as const)
-        ),
-        (messages) => connection.publishAll(messages, topology(batch))
+      Effect.flatMap(Serializer.Serializers, (registry) =>
+        Effect.flatMap(
+          Effect.forEach(batch, (outgoing) => addressed(registry, outgoing)),
+          (messages) => connection.publishAll(messages, topology(batch))
+        )
       )
   }
 }
