@@ -64,26 +64,29 @@ export const encodeWith = (
 
 /** The value a message carries: `ContentDisallowed` if it is of a type nobody agreed to read, `DecodeFailed` if it is not of its type. */
 export const decode = (message: Message.Message): Effect.Effect<unknown, HubError> =>
-  Effect.flatMap(Serializers, (registry) => {
-    const { contentType, contentEncoding } = message.properties
-    const read = (body: Uint8Array): Effect.Effect<unknown, HubError> => {
-      try {
-        return Effect.succeed(Content.decodeUnsafe(registry, body, contentType, contentEncoding))
-      } catch (error) {
-        return Effect.fail(
-          error instanceof Content.ContentDisallowed
-            ? disallowed(error)
-            : new HubError({
-                reason: new DecodeFailed({
-                  what: "a message body",
-                  text: error instanceof Error ? error.message : String(error)
-                })
+  Effect.flatMap(Serializers, (registry) => decodeWith(registry, message))
+
+/** {@link decode} with a registry at hand: done when it returns, unless there is something to decompress. */
+export const decodeWith = (registry: Content.Registry, message: Message.Message): Effect.Effect<unknown, HubError> => {
+  const { contentType, contentEncoding } = message.properties
+  const read = (body: Uint8Array): Effect.Effect<unknown, HubError> => {
+    try {
+      return Effect.succeed(Content.decodeUnsafe(registry, body, contentType, contentEncoding))
+    } catch (error) {
+      return Effect.fail(
+        error instanceof Content.ContentDisallowed
+          ? disallowed(error)
+          : new HubError({
+              reason: new DecodeFailed({
+                what: "a message body",
+                text: error instanceof Error ? error.message : String(error)
               })
-        )
-      }
+            })
+      )
     }
-    const { compression } = message.headers
-    return typeof compression === "string"
-      ? Effect.flatMap(Compression.decompress(compression, message.body), read)
-      : read(message.body)
-  })
+  }
+  const { compression } = message.headers
+  return typeof compression === "string"
+    ? Effect.flatMap(Compression.decompress(compression, message.body), read)
+    : read(message.body)
+}

@@ -88,7 +88,7 @@ const conclude = <A, E>(
   { result, error }: Codecs<A, E>
 ): Effect.Effect<A, E | TaskFailed> => {
   if (message.status === TaskState.SUCCESS) {
-    return Effect.mapError(Schema.decodeUnknownEffect(result)(message.result), (refused) =>
+    return Effect.mapErrorEager(Schema.decodeUnknownEffect(result)(message.result), (refused) =>
       failed(message, {
         excType: "SchemaError",
         excMessage: [`the result is not what the task's definition says: ${refused.message}`],

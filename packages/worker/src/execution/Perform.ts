@@ -63,14 +63,14 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
     task.binding === "raw" ? { args, kwargs } : Binding.bindUnsafe(signature, args, kwargs)
 
   const decode = (bound: unknown): Effect.Effect<PayloadOf<P>, Misfit> =>
-    Effect.mapError(
+    Effect.mapErrorEager(
       decodePayload(bound) as Effect.Effect<PayloadOf<P>, Schema.SchemaError>,
       (refused) =>
         new Misfit(TaskError.typeError(`${signature.name}() was given arguments it does not take: ${refused.message}`))
     )
 
   const encode = (value: A): Effect.Effect<KombuJson, Misfit> =>
-    Effect.mapError(
+    Effect.mapErrorEager(
       encodeResult(value) as Effect.Effect<KombuJson, Schema.SchemaError>,
       (refused) =>
         new Misfit(
@@ -156,7 +156,7 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
         return Effect.succeed(failed(TaskError.typeError((error as Binding.BindingError).message)))
       }
       return Effect.matchCauseEffect(
-        Effect.flatMap(decode(bound), (payload) => Effect.flatMap(handle(payload, request), encode)),
+        Effect.flatMapEager(decode(bound), (payload) => Effect.flatMap(handle(payload, request), encode)),
         {
           onSuccess: (value): Effect.Effect<Outcome> => Effect.succeed({ _tag: "Success", value }),
           onFailure: (cause) => onCause(cause, request)

@@ -10,7 +10,6 @@ import * as IsoTime from "@apium/protocol/kombu/IsoTime"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import type { HubError } from "@apium/hub/HubError"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { ResultBackend } from "../client/ResultBackend.ts"
 import { revoked } from "../task/TaskError.ts"
@@ -63,8 +62,8 @@ export const make = (backend: ResultBackend["Service"]): Results => {
   const final = (of: Of, status: string, result: KombuJson, rest: Partial<ResultMessage>): Effect.Effect<void> =>
     of.ignoreResult === true
       ? Effect.void
-      : Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          store({ ...message(of, status, result), dateDone: dateDone(now), ...rest })
+      : Effect.clockWith((clock) =>
+          store({ ...message(of, status, result), dateDone: dateDone(clock.currentTimeMillisUnsafe()), ...rest })
         )
 
   return {

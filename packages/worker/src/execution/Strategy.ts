@@ -8,11 +8,13 @@ import * as DeadLetter from "@apium/hub/DeadLetter"
 import type { Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
 import * as Serializer from "@apium/hub/Serializer"
+import type * as Content from "@apium/protocol/kombu/Content"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
@@ -40,8 +42,9 @@ export const make = (dependencies: {
   readonly tasks: Tasks["Service"]
   readonly results: Results
   readonly events: EventDispatcher["Service"]
+  readonly serializers: Content.Registry
 }): Strategy => {
-  const { connection, tasks, results, events } = dependencies
+  const { connection, tasks, results, events, serializers } = dependencies
 
   /** No task at all, or one nobody can read. */
   const undecodable = (delivery: Delivery, text: string, id: string | undefined, failure: Failure) =>
@@ -114,17 +117,26 @@ export const make = (dependencies: {
       : readWhole(delivery, decoded.success)
   }
 
-  const readWhole = (delivery: Delivery, headers?: TaskMessage.TaskHeaders): Effect.Effect<Decision, HubError> =>
-    Effect.matchEffect(Serializer.decode(delivery.message), {
-      onFailure: (error) => unreadable(delivery, headers?.id, error),
-      onSuccess: (payload) => {
-        const decoded =
-          headers !== undefined && Array.isArray(payload)
-            ? decodeBody(headers, payload)
-            : TaskMessage.decode(delivery.message.headers, payload)
-        return Result.isFailure(decoded) ? invalid(delivery, decoded.failure) : decide(delivery, decoded.success)
-      }
-    })
+  const readWhole = (delivery: Delivery, headers?: TaskMessage.TaskHeaders): Effect.Effect<Decision, HubError> => {
+    const onSuccess = (payload: unknown) => readPayload(delivery, headers, payload)
+    const body = Serializer.decodeWith(serializers, delivery.message)
+    // Without decompression it is read by now.
+    return Exit.isExit(body) && Exit.isSuccess(body)
+      ? onSuccess(body.value)
+      : Effect.matchEffect(body, { onFailure: (error) => unreadable(delivery, headers?.id, error), onSuccess })
+  }
+
+  const readPayload = (
+    delivery: Delivery,
+    headers: TaskMessage.TaskHeaders | undefined,
+    payload: unknown
+  ): Effect.Effect<Decision, HubError> => {
+    const decoded =
+      headers !== undefined && Array.isArray(payload)
+        ? decodeBody(headers, payload)
+        : TaskMessage.decode(delivery.message.headers, payload)
+    return Result.isFailure(decoded) ? invalid(delivery, decoded.failure) : decide(delivery, decoded.success)
+  }
 
   const decide = (delivery: Delivery, message: TaskMessage.TaskMessage): Effect.Effect<Decision, HubError> => {
     const { headers } = message

@@ -11,6 +11,7 @@ import { Host } from "@apium/hub/Host"
 import { Hub } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
+import { Serializers } from "@apium/hub/Serializer"
 import * as Topology from "@apium/hub/Topology"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Cause from "effect/Cause"
@@ -18,6 +19,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -65,7 +67,7 @@ export const layer = (
       const { pid } = yield* Host
       const results = Results.make(yield* ResultBackend)
       const publisher = Publisher.make(connection, options.queues)
-      const strategy = Strategy.make({ connection, tasks, results, events })
+      const strategy = Strategy.make({ connection, tasks, results, events, serializers: yield* Serializers })
       const node = { pid, hostname: options.hostname }
       const trace = Trace.make({ pool, results, publisher, events, clock, node })
       const concurrency = Math.max(1, Math.min(options.concurrency, pool.capacity))
@@ -100,7 +102,7 @@ export const layer = (
       }
 
       const receive = (delivery: Delivery): Effect.Effect<void, HubError> =>
-        orphans.adopt(delivery) ?? Effect.flatMap(strategy(delivery), dispatch)
+        orphans.adopt(delivery) ?? Effect.flatMapEager(strategy(delivery), dispatch)
 
       const dispatch = (decision: Strategy.Decision): Effect.Effect<void, HubError> => {
         switch (decision._tag) {
@@ -117,16 +119,26 @@ export const layer = (
       }
 
       /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
-      const guarded = (delivery: Delivery): Effect.Effect<void, HubError> =>
-        Effect.catchCauseIf(
-          receive(delivery),
-          (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
-          (cause) =>
-            Effect.andThen(
-              Effect.logError("A message could not be dealt with, and was rejected", cause),
-              delivery.reject({ requeue: false })
+      const guarded = (delivery: Delivery): Effect.Effect<void, HubError> => {
+        let received: Effect.Effect<void, HubError>
+        try {
+          received = receive(delivery)
+        } catch (defect) {
+          received = Effect.die(defect)
+        }
+        // Most tasks are on their way by now.
+        return Exit.isExit(received) && Exit.isSuccess(received)
+          ? received
+          : Effect.catchCauseIf(
+              received,
+              (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
+              (cause) =>
+                Effect.andThen(
+                  Effect.logError("A message could not be dealt with, and was rejected", cause),
+                  delivery.reject({ requeue: false })
+                )
             )
-        )
+      }
 
       const open = Effect.gen(function* () {
         const channel = yield* connection.channel

@@ -85,13 +85,14 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
         }
       }
 
-      const wait = (taskId: string) =>
-        Effect.callback<ResultMessage>((resume) => {
+      const wait = (taskId: string): Effect.Effect<ResultMessage> =>
+        Effect.suspend(() => {
           const now = find(taskId)
-          if (now !== undefined && TaskState.isReady(now.status)) {
-            resume(Effect.succeed(now))
-            return
-          }
+          return now !== undefined && TaskState.isReady(now.status) ? Effect.succeed(now) : next(taskId)
+        })
+
+      const next = (taskId: string): Effect.Effect<ResultMessage> =>
+        Effect.callback((resume) => {
           const leave = watch(taskId, (message) => {
             if (!TaskState.isReady(message.status)) return
             leave()
