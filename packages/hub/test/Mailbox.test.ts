@@ -12,6 +12,7 @@ import { Transport } from "@apium/hub/Transport"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Layer, pipe, Queue, type Scope, Stream } from "effect"
 import { TestClock, TestConsole } from "effect/testing"
+import { cut, settle } from "./support/links.ts"
 
 const Broker = Connection.layer.pipe(Layer.provideMerge(MemoryTransport.layer))
 
@@ -27,20 +28,6 @@ const OneLinkOnly = Layer.effect(
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Layer.Success<typeof Broker> | Scope.Scope>) =>
   it.effect(name, () => effect.pipe(Effect.provide(Broker)))
-
-/** Lets every fiber run that can. */
-const settle = Effect.repeat(Effect.yieldNow, { times: 30 })
-
-/** Cuts the link, and is sure of it. */
-const cut = Effect.gen(function* () {
-  const connection = yield* Connection
-  const lost = yield* Effect.forkChild(
-    Stream.runDrain(Stream.takeUntil(connection.status, (status) => status === "connecting"))
-  )
-  yield* settle
-  yield* (yield* MemoryTransport.MemoryBroker).disconnect
-  yield* Fiber.join(lost)
-})
 
 const pong = (method: string) =>
   method === "ping" ? Effect.succeed({ ok: "pong" }) : Effect.fail(new Mailbox.UnknownMethod({ method }))

@@ -141,6 +141,18 @@ const disallowed = (self: Registry, contentType: string): ContentDisallowed => {
   return new ContentDisallowed({ contentType, message })
 }
 
+const unwritable = (self: Registry, name: string): ContentDisallowed => {
+  const contentType = knownTypes.get(name) ?? name
+  const remedy =
+    contentType === "application/x-python-serialize"
+      ? "pickle is neither written nor read: reading one runs code its sender chose"
+      : (remedies.get(contentType) ?? "add a serializer of that name to the registry")
+  return new ContentDisallowed({
+    contentType,
+    message: `There is no serializer ${quote(name)} to write with (there are ${[...self.byName.keys()].join(", ")}): ${remedy}`
+  })
+}
+
 /** The media type without parameters, lower case: some senders write `application/json; charset=utf-8`. */
 const bare = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
 
@@ -192,7 +204,7 @@ export interface Encoded {
 /** Writes a value with the serializer of that name (or content type), or throws {@link ContentDisallowed} or {@link EncodeFailed}. */
 export const encodeUnsafe = (self: Registry, name: string, value: unknown): Encoded => {
   const serializer = self.byName.get(name) ?? self.byContentType.get(name)
-  if (serializer === undefined) throw disallowed(self, knownTypes.get(name) ?? name)
+  if (serializer === undefined) throw unwritable(self, name)
   try {
     const { contentType, contentEncoding } = serializer
     return { body: serializer.encode(value), contentType, contentEncoding }

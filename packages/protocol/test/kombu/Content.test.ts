@@ -163,4 +163,14 @@ describe("fuzz", () => {
     const result = Content.decode(all, Random.mutateBytes(r, body), serializer.contentType, "utf-8")
     if (Result.isFailure(result)) assert.include(["DecodeFailed", "ContentDisallowed"], result.failure._tag)
   })
+
+  it("says what to write with, and that pickle is not it", () => {
+    const text = (name: string) => {
+      const result = Content.encode(Content.registry(), name, 1)
+      return Result.isFailure(result) ? result.failure.message : "written"
+    }
+    assert.include(text("pickle"), "neither written nor read")
+    assert.include(text("msgpack"), "@apium/protocol/kombu/Msgpack")
+    assert.include(text("jsn"), "there are json, text, bytes")
+  })
 })
