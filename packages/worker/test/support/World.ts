@@ -1,5 +1,6 @@
 /** A client, a registry, results and the embedded broker in one: what a test of the worker stands on. */
 import { Connection } from "@apium/hub/Connection"
+import * as Consumer from "@apium/hub/Consumer"
 import type { Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
@@ -78,6 +79,14 @@ export const takeAll = (queue: string): Effect.Effect<ReadonlyArray<Delivery>, H
         }
       })
     )
+  )
+
+/** Waits for the next message of a queue, however long it is on its way, and takes it for good. */
+export const next = (queue: string): Effect.Effect<Delivery, HubError, Connection> =>
+  Consumer.stream([Queue.make(queue)]).pipe(
+    Stream.mapEffect((delivery) => Effect.as(delivery.ack, delivery)),
+    Stream.runHead,
+    Effect.flatMap((delivery) => (Option.isSome(delivery) ? Effect.succeed(delivery.value) : Effect.never))
   )
 
 export const idsOf = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<unknown> =>
