@@ -10,6 +10,7 @@
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import { describe, type Fields, field, isRecord, rest, setField } from "../internal/record.ts"
+import * as IsoTime from "../kombu/IsoTime.ts"
 import type { KombuJson } from "../kombu/Json.ts"
 import type { TaskState } from "./TaskState.ts"
 
@@ -165,7 +166,9 @@ const text = (record: Fields, key: string): string | null | undefined => {
   const value = field(record, key)
   if (value === undefined || value === null || typeof value === "string") return value
   // Python's own JSON may carry a time as a time
-  if (key === "date_done" && value instanceof Date) return value.toISOString().replace("Z", "+00:00")
+  if (key === "date_done" && value instanceof Date && IsoTime.representable(value.getTime())) {
+    return IsoTime.format(value.getTime())
+  }
   if (key === "date_done" && typeof value === "object" && "text" in value && typeof value.text === "string")
     return value.text
   throw invalid(key, "a string or null", value)

@@ -91,6 +91,13 @@ describe("ResultMessage", () => {
     assert.isTrue(Result.isFailure(ResultMessage.decodeTuple(deep)))
   })
 
+  it("a date_done that is no time is a typed error, and one that is a Date is its text", () => {
+    const wire = ResultMessage.encode(success)
+    assert.include(failure({ ...wire, date_done: new Date(Number.NaN) }), "date_done")
+    const read = ResultMessage.decode({ ...wire, date_done: new Date(0) })
+    assert.strictEqual(Result.isSuccess(read) && read.success.dateDone, "1970-01-01T00:00:00+00:00")
+  })
+
   it.prop("mutated ones are results or typed errors", [Schema.Int], ([seed]) => {
     const r = Random.random(seed)
     const mutated = Random.mutate(r, ResultMessage.encode(success))
