@@ -12,3 +12,7 @@ export type Outcome =
   | { readonly _tag: "Retry"; readonly at: number; readonly failure: Failure; readonly traceback: string | null }
   | { readonly _tag: "Ignore" }
   | { readonly _tag: "Reject"; readonly requeue: boolean; readonly reason: string }
+  /** The hard limit ran out, and what ran it was killed or abandoned. `timeLimit`: seconds. */
+  | { readonly _tag: "TimedOut"; readonly timeLimit: number }
+  /** The thread or process that ran it is gone. */
+  | { readonly _tag: "Lost"; readonly text: string }

@@ -45,6 +45,12 @@ const again = (at: number, failure: Failure, traceback: string | null): Outcome 
     ? { _tag: "Retry", at, failure, traceback }
     : failed(TaskError.valueError(`A task cannot be retried at ${at}: that is no time`), traceback)
 
+const softly = <A, E, R>(running: Effect.Effect<A, E, R>, softTimeLimit: number) =>
+  Effect.timeoutOrElse(running, {
+    duration: softTimeLimit * 1000,
+    orElse: () => Effect.fail(new TaskError.SoftTimeLimitExceeded({ softTimeLimit }))
+  })
+
 /** What every run brings along: the request, and a scope that ends with it. */
 export type Given = TaskContext | Scope.Scope
 
@@ -115,7 +121,9 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
   })
 
   const onCause = (
-    cause: Cause.Cause<E | TaskError.Steering | HubError | Schema.SchemaError | Misfit>,
+    cause: Cause.Cause<
+      E | TaskError.Steering | TaskError.SoftTimeLimitExceeded | HubError | Schema.SchemaError | Misfit
+    >,
     request: TaskContext["Service"]
   ): Effect.Effect<Outcome> => {
     const error = Cause.squash(cause)
@@ -140,9 +148,11 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
       if (!Effect.isEffect(running)) {
         return Effect.die(new TypeError(`The handler of ${task.name} gave no Effect: is it an async function?`))
       }
+      const [, soft] = request.timeLimit
+      const limited = soft === null ? running : softly(running, soft)
       const scope = Scope.makeUnsafe()
       const given = Context.add(Context.add(context, TaskContext, request), Scope.Scope, scope)
-      return Effect.onExit(Effect.setContext(running, given as unknown as Context.Context<R>), (exit) =>
+      return Effect.onExit(Effect.setContext(limited, given as unknown as Context.Context<R>), (exit) =>
         Scope.close(scope, exit)
       )
     })

@@ -4,6 +4,8 @@
  */
 import type { Delivery } from "@apium/hub/Delivery"
 import type { TaskHeaders, TaskMessage } from "@apium/protocol/celery/TaskMessage"
+import * as Duration from "effect/Duration"
+import type { Countdown } from "../task/Countdown.ts"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
 
@@ -25,18 +27,40 @@ export const acksLate = ({ registered }: Request): boolean => registered.task.op
 export const resultOf = ({ registered, message: { headers } }: Request): TaskHeaders =>
   registered.task.options.ignoreResult === true && !headers.ignoreResult ? { ...headers, ignoreResult: true } : headers
 
-export const info = ({ delivery, message: { headers } }: Request): RequestInfo => ({
-  id: headers.id,
-  name: headers.task,
-  retries: headers.retries,
-  rootId: headers.rootId,
-  parentId: headers.parentId,
-  headers: headers.extra,
-  delivery: {
-    exchange: delivery.route.exchange,
-    routingKey: delivery.route.routingKey,
-    queue: delivery.queue,
-    redelivered: delivery.redelivered,
-    priority: delivery.message.properties.priority ?? 0
+/** Milliseconds to seconds, and no limit for what is none. */
+const seconds = (limit: Countdown | undefined): number | null => {
+  if (limit === undefined) return null
+  const millis = Duration.toMillis(limit)
+  return Number.isFinite(millis) ? millis / 1000 : null
+}
+
+/** What the sender asked for, else what the task's definition says. */
+export const timeLimit = ({ registered, message: { headers } }: Request): TaskHeaders["timelimit"] => {
+  const { timeLimit, softTimeLimit } = registered.task.options
+  if (timeLimit === undefined && softTimeLimit === undefined) return headers.timelimit
+  const [hard, soft] = headers.timelimit
+  return [hard ?? seconds(timeLimit), soft ?? seconds(softTimeLimit)]
+}
+
+export const info = (request: Request): RequestInfo => {
+  const {
+    delivery,
+    message: { headers }
+  } = request
+  return {
+    id: headers.id,
+    name: headers.task,
+    retries: headers.retries,
+    rootId: headers.rootId,
+    parentId: headers.parentId,
+    timeLimit: timeLimit(request),
+    headers: headers.extra,
+    delivery: {
+      exchange: delivery.route.exchange,
+      routingKey: delivery.route.routingKey,
+      queue: delivery.queue,
+      redelivered: delivery.redelivered,
+      priority: delivery.message.properties.priority ?? 0
+    }
   }
-})
+}

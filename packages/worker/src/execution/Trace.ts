@@ -124,6 +124,18 @@ export const make = (dependencies: {
           })
         )
       }
+      case "TimedOut":
+        return conclude(
+          request,
+          { _tag: "Failure", failure: TaskError.timeLimitExceeded(outcome.timeLimit), traceback: null },
+          runtime
+        )
+      case "Lost":
+        return conclude(
+          request,
+          { _tag: "Failure", failure: TaskError.workerLost(outcome.text), traceback: null },
+          runtime
+        )
       case "Ignore":
         return ack
       case "Reject":
@@ -181,7 +193,9 @@ export const make = (dependencies: {
               registered,
               call: message,
               info: Request.info(request),
-              updateState: (state, meta) => results.custom(headers, state, meta)
+              updateState: (state, meta) => results.custom(headers, state, meta),
+              sendEvent: (type, fields) =>
+                Effect.sync(() => events.send(type, { uuid: headers.id, ...fields } as Record<string, KombuJson>))
             })
           )
         ),

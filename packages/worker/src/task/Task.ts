@@ -34,6 +34,20 @@ export interface TaskOptions {
   readonly retry?: RetryPolicy | undefined
   /** Acknowledge after the run (the default of the `durable` profile), or before it. */
   readonly acksLate?: boolean | undefined
+  /** Acknowledge what failed (the default); `false`: reject it, to where rejected messages go. Matters to `acksLate` tasks. */
+  readonly acksOnFailure?: boolean | undefined
+  /** Acknowledge what ran into its hard time limit (the default); `false`: put it back into its queue. */
+  readonly acksOnTimeout?: boolean | undefined
+  /** When the thread or process that ran it is gone: put it back into its queue. Default: acknowledge, FAILURE. */
+  readonly rejectOnWorkerLost?: boolean | undefined
+  /** The hard limit: what runs longer is killed, where its pool can. */
+  readonly timeLimit?: Countdown | undefined
+  /** The soft limit: what runs longer is interrupted, and fails with `SoftTimeLimitExceeded`. */
+  readonly softTimeLimit?: Countdown | undefined
+  /** At most so many starts per second, minute or hour in one worker: `"100/s"`, `"10/m"`, `"5/h"`. */
+  readonly rateLimit?: string | undefined
+  /** At most so many runs at once in one worker. Default: as many as the worker runs. */
+  readonly concurrency?: number | undefined
   /** Higher is sooner on AMQP and memory, on a queue made with `Queue.priority`. */
   readonly priority?: number | undefined
   /** A task that nobody started within this time is revoked. */

@@ -16,6 +16,8 @@ export interface RequestInfo {
   readonly retries: number
   readonly rootId: string
   readonly parentId: string | null
+  /** Seconds, in the order of the header: hard, then soft. */
+  readonly timeLimit: readonly [hard: number | null, soft: number | null]
   /** The headers of the application's own: `traceparent`, `x-tenant`. */
   readonly headers: Arguments
   readonly delivery: {
@@ -33,5 +35,7 @@ export class TaskContext extends Context.Service<
     readonly parentId: Option.Option<string>
     /** Stores a state of the task's own, `PROGRESS` say, with a value; `AsyncResult.changes` shows it. */
     readonly updateState: (state: string, meta: KombuJson) => Effect.Effect<void, HubError>
+    /** Tells monitors something of the task's own: an event of this type (`task-progress`), with `uuid` added. */
+    readonly sendEvent: (type: string, fields: Arguments) => Effect.Effect<void>
   }
 >()("@apium/worker/TaskContext") {}

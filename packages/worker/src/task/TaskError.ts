@@ -39,6 +39,16 @@ export class Reject extends Schema.TaggedError<Reject>()("Reject", {
   }
 }
 
+/** The soft time limit ran out (billiard.exceptions.SoftTimeLimitExceeded): what the failure of an interrupted task is. */
+export class SoftTimeLimitExceeded extends Schema.TaggedError<SoftTimeLimitExceeded>()("SoftTimeLimitExceeded", {
+  /** Seconds. */
+  softTimeLimit: Schema.Number
+}) {
+  override get message() {
+    return `The task ran longer than its soft time limit of ${this.softTimeLimit} s`
+  }
+}
+
 /** What any handler may fail with, besides its own error. */
 export type Steering = RetryRequested | Ignore | Reject
 
@@ -108,6 +118,13 @@ export const workerLost = (text: string): Failure => ({
   excModule: "billiard.exceptions"
 })
 
+/** As billiard's exceptions have it. */
+export const timeLimitExceeded = (seconds: number): Failure => ({
+  excType: "TimeLimitExceeded",
+  excMessage: [seconds],
+  excModule: "billiard.exceptions"
+})
+
 /** Names that JavaScript and Python give to the same thing: Python's client gets its own class back. */
 const builtins: ReadonlySet<string> = new Set(["TypeError", "SyntaxError"])
 
@@ -131,6 +148,9 @@ export const toFailure = (error: unknown, encoded: Option.Option<KombuJson> = Op
     return Option.isSome(encoded)
       ? { excType: "Exception", excMessage: [text, encoded.value], excModule: module }
       : { excType: "Exception", excMessage: [text], excModule: "builtins" }
+  }
+  if (error instanceof SoftTimeLimitExceeded) {
+    return { excType: "SoftTimeLimitExceeded", excMessage: [], excModule: "billiard.exceptions" }
   }
   const excType = nameOf(error)
   const message = messageOf(error)

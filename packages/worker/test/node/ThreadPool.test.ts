@@ -70,6 +70,7 @@ const start = Effect.fnUntraced(function* (
       retries: 0,
       rootId: "id",
       parentId: null,
+    timeLimit: [null, null],
       headers: {},
       delivery: { exchange: "", routingKey: "celery", queue: "celery", redelivered: false, priority: 0 }
     },

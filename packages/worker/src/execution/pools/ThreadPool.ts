@@ -240,7 +240,10 @@ const make = Effect.fnUntraced(function* (
 
   return {
     name: "thread",
-    capacity: size,
+    size: () => size,
+    kill: () => Effect.void,
+    resize: () => Effect.void,
+    stats: () => ({ implementation: "thread", "max-concurrency": size }),
     run: (job) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.suspend(() => {

@@ -69,7 +69,8 @@ const serve = Effect.fnUntraced(function* <E>(
       return registered.perform(call, {
         ...info,
         parentId: Option.fromNullOr(info.parentId),
-        updateState: updateState(id)
+        updateState: updateState(id),
+        sendEvent: () => Effect.void
       })
     })
 

@@ -1,0 +1,92 @@
+/**
+ * How a worker ends: a ladder it only descends (celery/apps/worker.py, WIRE 4.6.4).
+ *
+ * ```text
+ *   running ── SIGTERM, SIGINT ──▶ warm: takes nothing more, finishes what runs
+ *      │                             │
+ *      └──── SIGQUIT ──────┐   SIGINT, SIGQUIT
+ *                          ▼         ▼
+ *                      soft: as warm, for as long as `softTimeout` says (0: not at all)
+ *                          │ SIGINT, SIGQUIT, time up
+ *                          ▼
+ *                      cold: interrupts what runs, and gives back what was not acknowledged
+ *                          │ SIGINT, SIGQUIT
+ *                          ▼
+ *                      hard: exits now
+ * ```
+ *
+ * A SIGTERM that comes again changes nothing, for supervisors repeat it. With `remapSigterm: "SIGQUIT"` (Celery's
+ * `REMAP_SIGTERM`) it is a SIGQUIT. Whatever the way, what is reserved goes back to its queue, and results and
+ * acknowledgements are flushed before the link closes.
+ */
+import type { Signal } from "@apium/hub/Host"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+export type Level = "running" | "warm" | "soft" | "cold" | "hard"
+
+const ladder: ReadonlyArray<Level> = ["running", "warm", "soft", "cold", "hard"]
+
+const rank = (level: Level): number => ladder.indexOf(level)
+
+export interface Options {
+  /** How long what runs may go on before a cold shutdown (Celery's `worker_soft_shutdown_timeout`). Default: not at all. */
+  readonly softTimeout?: Duration.Input | undefined
+  readonly remapSigterm?: "SIGQUIT" | undefined
+}
+
+/** Where a signal leads. */
+export const next = (level: Level, signal: Signal, options: Options = {}): Level => {
+  const meant = signal === "SIGTERM" && options.remapSigterm !== undefined ? options.remapSigterm : signal
+  switch (meant) {
+    case "SIGTERM":
+      return level === "running" ? "warm" : level
+    case "SIGINT":
+      return level === "running" ? "warm" : further(level, options)
+    case "SIGQUIT":
+      return further(level, options)
+    default:
+      return level
+  }
+}
+
+const further = (level: Level, { softTimeout }: Options): Level => {
+  switch (level) {
+    case "running":
+    case "warm":
+      return softTimeout !== undefined && Duration.toMillis(softTimeout) > 0 ? "soft" : "cold"
+    case "soft":
+      return "cold"
+    case "cold":
+    case "hard":
+      return "hard"
+  }
+}
+
+export class Shutdown extends Context.Service<
+  Shutdown,
+  {
+    readonly level: () => Level
+    /** Goes down to this level, never up. Returns at once: `Worker.stopped` says when it is done. */
+    readonly request: (level: Exclude<Level, "running">) => Effect.Effect<void>
+    /** Waits until it is at this level, or below. */
+    readonly reached: (level: Exclude<Level, "running">) => Effect.Effect<void>
+  }
+>()("@apium/worker/Shutdown") {}
+
+export const make = (): Shutdown["Service"] => {
+  let level: Level = "running"
+  const reached = new Map(ladder.map((one) => [one, Deferred.makeUnsafe<void>()] as const))
+  return {
+    level: () => level,
+    request: (wanted) =>
+      Effect.sync(() => {
+        if (rank(wanted) <= rank(level)) return
+        level = wanted
+        for (const passed of ladder.slice(0, rank(wanted) + 1)) Deferred.doneUnsafe(reached.get(passed)!, Effect.void)
+      }),
+    reached: (wanted) => Deferred.await(reached.get(wanted)!)
+  }
+}
