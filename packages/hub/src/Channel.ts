@@ -60,6 +60,12 @@ export interface Channel {
   readonly publishAll: (
     batch: ReadonlyArray<readonly [message: Message, route: Route]>
   ) => Effect.Effect<void, HubError>
+  /**
+   * From now on at most this many unsettled deliveries over all consumers of this channel, beside what each has as its own
+   * `prefetch` (`basic.qos` with `global`). A bound below what is held takes nothing back; 0 stops all deliveries, and
+   * `Infinity`, the beginning, is no bound.
+   */
+  readonly qos: (prefetch: number) => Effect.Effect<void, HubError>
   readonly get: (queue: string) => Effect.Effect<Option.Option<Delivery>, HubError>
   /**
    * Closing the stream cancels the consumer. What it emitted and nobody settled stays with the channel: it can still be

@@ -21,6 +21,8 @@ export interface Delivery {
   /** Settling twice is a no-op that is counted: the first one wins. After a lost link, too. */
   readonly ack: Effect.Effect<void, HubError>
   readonly reject: (options: { readonly requeue: boolean }) => Effect.Effect<void, HubError>
+  /** Gives back what nobody has looked at: next in line and, where the broker can tell, not counted as a delivery. */
+  readonly release: Effect.Effect<void, HubError>
 }
 
 /** Settles that came too late: the delivery was settled before, or its link is gone and the broker has it back. */

@@ -13,6 +13,8 @@ export interface Machine {
   /** 0 where there are no processes. */
   readonly pid: number
   readonly cpus: number
+  /** The operating system, in Python's words: `Linux`, `Darwin`. Left out: unknown. */
+  readonly system?: string | undefined
   /** Over 1, 5 and 15 minutes; zeros where unknown. */
   readonly loadAverage: Effect.Effect<readonly [number, number, number]>
   readonly memory: Effect.Effect<{ readonly residentBytes: number }>

@@ -175,7 +175,7 @@ export const cast = Effect.fnUntraced(function* (
 })
 
 /** `undefined`: too late, for another request, or no reply at all. */
-const readReply = Effect.fnUntraced(function* (
+const readReply = /* @__PURE__ */ Effect.fnUntraced(function* (
   { message }: Delivery,
   ticket: string,
   options: Options
@@ -209,7 +209,12 @@ export const noReply: unique symbol = Symbol("@apium/hub/Mailbox/noReply")
 export interface ServeOptions extends Options {
   /** How many commands are executed at once. Default 1: in the order they came, as in kombu. */
   readonly concurrency?: number | undefined
+  /** Runs once, when requests can no longer miss this node. */
+  readonly onReady?: Effect.Effect<unknown> | undefined
 }
+
+/** More than this many requests that wait for their turn stay with the broker. */
+const prefetch = 100
 
 /**
  * Executes what is sent to this node, for ever. What the handler returns is the answer (nothing is `null`); a failure or a
@@ -225,11 +230,18 @@ export const serve = <R>(
     const connection = yield* Connection
     const exchange = requestExchange(options)
     const queue = pipe(transient(MailboxMessage.nodeQueue(node, options.namespace)), Queue.bindTo(exchange))
-    const { consumerCount } = yield* connection.recover(connection.use((channel) => channel.queueDeclare(queue)))
+    const { consumerCount } = yield* connection.recover(
+      connection.use((channel) =>
+        Effect.tap(channel.queueDeclare(queue), () => Topology.declare(channel, { queues: [queue] }))
+      )
+    )
     if (consumerCount > 0) yield* Effect.logWarning(`Mailbox: another node is named ${node}; names have to be unique`)
-    return yield* Consumer.stream([queue], { noAck: true }).pipe(
+    if (options.onReady !== undefined) yield* options.onReady
+    return yield* Consumer.stream([queue], { prefetch }).pipe(
       Stream.mapEffect(
         Effect.fnUntraced(function* (delivery: Delivery) {
+          // Before it is executed, so that it never is twice.
+          yield* delivery.ack
           const request = yield* readRequest(delivery, node, options)
           if (request === undefined) return
           const answer = yield* execute(request, handle)
@@ -244,7 +256,7 @@ export const serve = <R>(
   })
 
 /** `undefined`: not for us, or for nobody. */
-const readRequest = Effect.fnUntraced(function* (
+const readRequest = /* @__PURE__ */ Effect.fnUntraced(function* (
   { message }: Delivery,
   node: string,
   options: Options
@@ -286,7 +298,7 @@ const pythonRepr = (error: unknown): string => {
 }
 
 /** On a channel of its own: an exchange the caller made up costs that channel, and nobody else's. */
-const reply = Effect.fnUntraced(function* (
+const reply = /* @__PURE__ */ Effect.fnUntraced(function* (
   connection: Connection["Service"],
   node: string,
   { ticket }: MailboxMessage.Request,

@@ -15,7 +15,7 @@
  *                      hard: exits now
  * ```
  *
- * A SIGTERM that comes again changes nothing, for supervisors repeat it. With `remapSigterm: "SIGQUIT"` (Celery's
+ * A SIGHUP (the terminal is gone) is a SIGTERM. A SIGTERM that comes again changes nothing, for supervisors repeat it. With `remapSigterm: "SIGQUIT"` (Celery's
  * `REMAP_SIGTERM`) it is a SIGQUIT. Whatever the way, what is reserved goes back to its queue, and results and
  * acknowledgements are flushed before the link closes.
  */
@@ -24,6 +24,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 
 export type Level = "running" | "warm" | "soft" | "cold" | "hard"
 
@@ -42,6 +43,7 @@ export const next = (level: Level, signal: Signal, options: Options = {}): Level
   const meant = signal === "SIGTERM" && options.remapSigterm !== undefined ? options.remapSigterm : signal
   switch (meant) {
     case "SIGTERM":
+    case "SIGHUP":
       return level === "running" ? "warm" : level
     case "SIGINT":
       return level === "running" ? "warm" : further(level, options)
@@ -71,22 +73,46 @@ export class Shutdown extends Context.Service<
     readonly level: () => Level
     /** Goes down to this level, never up. Returns at once: `Worker.stopped` says when it is done. */
     readonly request: (level: Exclude<Level, "running">) => Effect.Effect<void>
+    /** Does what this signal asks for, and says where that led. */
+    readonly signal: (signal: Signal) => Effect.Effect<Level>
     /** Waits until it is at this level, or below. */
     readonly reached: (level: Exclude<Level, "running">) => Effect.Effect<void>
   }
 >()("@apium/worker/Shutdown") {}
 
-export const make = (): Shutdown["Service"] => {
+export const make = (options: Options): Shutdown["Service"] => {
   let level: Level = "running"
   const reached = new Map(ladder.map((one) => [one, Deferred.makeUnsafe<void>()] as const))
+  const descend = (wanted: Level): void => {
+    if (rank(wanted) <= rank(level)) return
+    level = wanted
+    for (const passed of ladder.slice(0, rank(wanted) + 1)) Deferred.doneUnsafe(reached.get(passed)!, Effect.void)
+  }
   return {
     level: () => level,
-    request: (wanted) =>
+    request: (wanted) => Effect.sync(() => descend(wanted)),
+    signal: (signal) =>
       Effect.sync(() => {
-        if (rank(wanted) <= rank(level)) return
-        level = wanted
-        for (const passed of ladder.slice(0, rank(wanted) + 1)) Deferred.doneUnsafe(reached.get(passed)!, Effect.void)
+        descend(next(level, signal, options))
+        return level
       }),
     reached: (wanted) => Deferred.await(reached.get(wanted)!)
   }
 }
+
+/** As a step: it also ends a soft shutdown when its time is up. */
+export const layer = (options: Options = {}): Layer.Layer<Shutdown> =>
+  Layer.effect(
+    Shutdown,
+    Effect.gen(function* () {
+      const shutdown = make(options)
+      yield* shutdown
+        .reached("soft")
+        .pipe(
+          Effect.andThen(Effect.sleep(options.softTimeout ?? 0)),
+          Effect.andThen(shutdown.request("cold")),
+          Effect.forkScoped
+        )
+      return shutdown
+    })
+  )

@@ -1,72 +1,122 @@
 /**
- * What a worker gets from Node, Bun or Deno: the machine it runs on, and threads.
+ * What a worker gets from Node, Bun or Deno: the machine it runs on, and children for its handlers.
  *
  * ```ts
  * const Main = Worker.layer({
  *   queues: [Queue.make("celery")],
  *   concurrency: 4,
- *   pool: layerThreadPool({ module: new URL("./handlers.ts", import.meta.url), size: 4 })
+ *   pool: layerProcessPool({ module: new URL("./handlers.ts", import.meta.url), size: 4 })
  * }).pipe(Layer.provide([Handlers, layerHost]))
  * ```
  *
+ * | pool    | a child starts in | and takes | a handler that crashes, calls `exit` or runs out of memory            |
+ * | ------- | ----------------- | --------- | --------------------------------------------------------------------- |
+ * | thread  | TODO              |           | ends its thread; a native crash, and on Bun and Deno memory, ends all |
+ * | process |                   |           | ends its process                                                      |
+ *
  * @module
  */
-import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { WorkerError } from "effect/workers/WorkerError"
+import { fork } from "node:child_process"
 import * as os from "node:os"
 import { pathToFileURL } from "node:url"
 import * as Threads from "node:worker_threads"
 import type { Pool } from "./execution/Pool.ts"
-import * as ThreadPool from "./execution/pools/ThreadPool.ts"
+import * as ChildPool from "./execution/pools/ChildPool.ts"
+import * as childProcesses from "./node/childProcesses.ts"
+import * as guard from "./node/guard.ts"
 import type { ThreadData } from "./node/thread.ts"
 import * as workerThreads from "./node/workerThreads.ts"
 
+export { InvalidPoolOption } from "./execution/pools/ChildPool.ts"
 export { layerHost } from "./node/host.ts"
 
-export interface ThreadPoolOptions {
+/** What both pools want to know. */
+interface PoolOptions extends Omit<ChildPool.Options, "size" | "maxMemoryPerChild"> {
   /** Its default export is the layer of handlers, complete but for `Tasks`. A URL, or a path. */
   readonly module: URL | string
-  /** How many threads; default as many as the machine runs at once. */
+  /** How many children; default as many as the machine runs at once. */
   readonly size?: number | undefined
+}
+
+export interface ThreadPoolOptions extends PoolOptions {
   /**
    * Flags for the threads, on Node; left out, they have those of the process. Bun and Deno give a thread the flags of its
    * process whatever this says.
    */
   readonly execArgv?: ReadonlyArray<string> | undefined
-  /** The most memory a thread may use before it dies, and its task with it. On Node alone: Bun and Deno have no such limit. */
+  /**
+   * The most memory a thread may use before it dies, and its task with it. On Node alone: Bun ignores it, and a thread of
+   * Deno dies without a word, so that there it fails the layer. A process pool limits memory everywhere.
+   */
   readonly resourceLimits?: Threads.ResourceLimits | undefined
-  /** How long a thread may take to end an interrupted task before it is terminated. Default 5 s. */
-  readonly grace?: Duration.Input | undefined
-  /** How long a thread may take to load the module and build its layer. Default 1 minute. */
-  readonly startTimeout?: Duration.Input | undefined
 }
 
-/**
- * Deno ends a thread that exceeds its limits without an event, and its task would hang: better none there. Bun ignores them.
- */
-const limited = !("Deno" in globalThis)
+export interface ProcessPoolOptions extends PoolOptions, Pick<ChildPool.Options, "maxMemoryPerChild"> {
+  /**
+   * Flags for the processes; left out, they have those of this one. A hard limit of memory is one of them
+   * (`--max-old-space-size=512` on Node, `--v8-flags=--max-old-space-size=512` on Deno): a process that reaches it dies,
+   * and its task with it, where `maxMemoryPerChild` lets the task end first.
+   */
+  readonly execArgv?: ReadonlyArray<string> | undefined
+}
+
+const runtime = "Deno" in globalThis ? "Deno" : "Bun" in globalThis ? "Bun" : "Node"
 
 /** The same code runs from source and from dist. */
-const entry = new URL(`./node/thread.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url)
+const entry = (name: "thread" | "process"): URL =>
+  new URL(`./node/${name}.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url)
 
 const urlOf = (module: URL | string): string => {
   if (typeof module !== "string") return module.href
   return /^[a-z]{2,}:/i.test(module) ? module : pathToFileURL(module).href
 }
 
+const sized = <O extends PoolOptions>(options: O) => ({ ...options, size: options.size ?? os.availableParallelism() })
+
 /**
  * Handlers in worker threads. The worker that uses it registers the same tasks, for their names and options; it is in the
  * threads that their handlers run, with the services and loggers of their own layer: nothing of the program around the pool
  * gets there. A module that cannot be loaded fails the layer with the reason.
  */
-export const layerThreadPool = (options: ThreadPoolOptions): Layer.Layer<Pool, WorkerError> => {
-  const workerData: ThreadData = { module: urlOf(options.module) }
+export const layerThreadPool = (
+  options: ThreadPoolOptions
+): Layer.Layer<Pool, ChildPool.InvalidPoolOption | WorkerError> => {
   const { execArgv, resourceLimits } = options
+  if (resourceLimits !== undefined && runtime !== "Node") {
+    const text = `cannot be kept by ${runtime}: leave it out, or use layerProcessPool and its maxMemoryPerChild`
+    return Layer.unwrap(Effect.fail(new ChildPool.InvalidPoolOption({ option: "resourceLimits", text })))
+  }
+  const workerData: ThreadData = { module: urlOf(options.module) }
   const flags = execArgv === undefined ? {} : { execArgv: [...execArgv] }
-  const limits = resourceLimits === undefined || !limited ? {} : { resourceLimits }
-  const spawn = () => new Threads.Worker(entry, { workerData, ...flags, ...limits })
-  return ThreadPool.layer({ ...options, size: options.size ?? os.availableParallelism() }).pipe(
-    Layer.provide(workerThreads.layer(spawn))
-  )
+  const limits = resourceLimits === undefined ? {} : { resourceLimits }
+  const spawn = () => new Threads.Worker(entry("thread"), { workerData, ...flags, ...limits })
+  return ChildPool.layer("thread", sized(options)).pipe(Layer.provide(workerThreads.layer(spawn)))
 }
+
+/**
+ * Handlers in processes of their own (Celery's prefork), as `layerThreadPool` has them in threads: for what may crash, leak or
+ * be killed. A process writes to this one's stdout and stderr, is in a session of its own, lets Ctrl-C and SIGTERM pass, and
+ * ends when this one ends, however that came.
+ */
+export const layerProcessPool = (
+  options: ProcessPoolOptions
+): Layer.Layer<Pool, ChildPool.InvalidPoolOption | WorkerError> =>
+  Layer.unwrap(
+    Effect.map(guard.make, (watch) => {
+      const module = urlOf(options.module)
+      const flags = options.execArgv === undefined ? {} : { execArgv: [...options.execArgv] }
+      const spawn = () => {
+        const child = fork(entry("process"), [module], {
+          stdio: ["ignore", "inherit", "inherit", "ipc"],
+          detached: true,
+          ...flags
+        })
+        watch(child)
+        return child
+      }
+      return ChildPool.layer("process", sized(options)).pipe(Layer.provide(childProcesses.layer(spawn)))
+    })
+  )

@@ -28,6 +28,7 @@ export const watched = (channel: Channel, onClosed: () => void): Channel => {
     queueDelete: watch(channel.queueDelete),
     publish: watch(channel.publish),
     publishAll: watch(channel.publishAll),
+    qos: watch(channel.qos),
     get: watch(channel.get),
     consume: (queue, options) => Stream.tapError(channel.consume(queue, options), seen)
   }

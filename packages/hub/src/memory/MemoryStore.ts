@@ -181,7 +181,7 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
       for (const tag of tags) unacked.delete(tag)
     })
 
-  const restore = (tags: ReadonlyArray<string>, options: { readonly side: "near" | "far" }) =>
+  const restore: VirtualStore["restore"] = (tags, options) =>
     Effect.sync(() => {
       const near = options.side === "near"
       // The nearest is put in last, so that the order given is the order they come out in.
@@ -193,7 +193,7 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         const queue = entry.home
         if (queues.get(entry.queue) !== queue) continue
         entry.redelivered = true
-        entry.deliveryCount++
+        if (options.counted !== false) entry.deliveryCount++
         const list = queue.levels[entry.level]!
         if (near) MutableList.prepend(list, entry)
         else MutableList.append(list, entry)

@@ -1,32 +1,41 @@
 /**
- * The window of one consumer: how many deliveries may be unsettled at once (kombu/transport/virtual/base.py `QoS`). A
- * taker that finds it full waits for a settle.
+ * A window: how many deliveries may be unsettled at once (kombu/transport/virtual/base.py `QoS`). A taker that finds it full
+ * waits for a settle.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 
 export class Prefetch {
-  readonly limit: number
+  #limit = 0
   #held = 0
   readonly #open = Latch.makeUnsafe(true)
 
-  /** Left out or 0: no limit, as `basic.qos` has it. */
-  constructor(limit: number | undefined) {
-    this.limit = limit === undefined || limit <= 0 ? Number.POSITIVE_INFINITY : limit
+  constructor(limit: number = Number.POSITIVE_INFINITY) {
+    this.resize(limit)
+  }
+
+  resize(limit: number): void {
+    this.#limit = limit
+    this.#turn()
   }
 
   get free(): number {
-    return this.limit - this.#held
+    return this.#limit - this.#held
   }
 
   hold(count: number): void {
     this.#held += count
-    if (this.free <= 0) this.#open.closeUnsafe()
+    this.#turn()
   }
 
-  release(): void {
-    this.#held--
+  release(count: number): void {
+    this.#held -= count
+    this.#turn()
+  }
+
+  #turn(): void {
     if (this.free > 0) this.#open.openUnsafe()
+    else this.#open.closeUnsafe()
   }
 
   /** Completes when there is room. */

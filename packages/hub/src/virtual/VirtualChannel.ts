@@ -5,6 +5,7 @@
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -83,12 +84,23 @@ class VirtualDelivery implements Delivery {
       })
   }
 
+  get release(): Effect.Effect<void, HubError> {
+    return Effect.uninterruptibleMask(() =>
+      this.claim()
+        ? this.#channel.broker.store.restore([this.stored.tag], { side: "near", counted: false })
+        : countSettledTwice
+    )
+  }
+
   /** Whether the caller is the one who settles it. */
   claim(): boolean {
     if (this.#settled) return false
     this.#settled = true
     this.#channel.held.delete(this)
-    this.#window?.release()
+    if (this.#window !== undefined) {
+      this.#window.release(1)
+      this.#channel.window.release(1)
+    }
     return true
   }
 }
@@ -105,6 +117,8 @@ export class VirtualChannel {
   /** The connection, which exclusive queues belong to. */
   readonly owner: object
   readonly held = new Set<VirtualDelivery>()
+  /** Over all consumers. */
+  readonly window = new Prefetch()
   readonly #closed = Deferred.makeUnsafe<never, HubError>()
   /** The consumers by their tags, and how each ends. */
   readonly #consuming = new Map<string, Effect.Effect<void>>()
@@ -210,7 +224,9 @@ export class VirtualChannel {
         return yield* refuse(530, `NOT_ALLOWED - attempt to reuse consumer tag '${tag}'`, Method.basicConsume)
       }
       const noAck = options.noAck === true
-      const window = noAck ? new Prefetch(undefined) : new Prefetch(options.prefetch)
+      // 0 is no limit, as `basic.qos` has it.
+      const window = new Prefetch(noAck ? undefined : options.prefetch || undefined)
+      const whole = noAck ? new Prefetch() : this.window
       const ended = Deferred.makeUnsafe<never, HubError>()
       const subscriber: Subscriber = {
         tag,
@@ -242,6 +258,20 @@ export class VirtualChannel {
           Deferred.await(this.#closed)
         ])
 
+      const hold = (count: number): void => {
+        if (noAck) return
+        window.hold(count)
+        whole.hold(count)
+      }
+
+      /** Room is held before it is known how much is needed: the other consumers of the channel take at the same time. */
+      const take = (count: number): Effect.Effect<ReadonlyArray<StoredMessage>, HubError> => {
+        hold(count)
+        return Effect.onExit(store.take(queues, count), (exit) =>
+          Effect.sync(() => hold((Exit.isSuccess(exit) ? exit.value.length : 0) - count))
+        )
+      }
+
       const deliver = (stored: ReadonlyArray<StoredMessage>): Effect.Effect<ReadonlyArray<Delivery>, HubError> => {
         const deliveries: Array<Delivery> = []
         const done: Array<string> = []
@@ -249,12 +279,12 @@ export class VirtualChannel {
         for (const one of stored) {
           if (one.expired) {
             expired.push(one)
+            hold(-1)
             continue
           }
-          deliveries.push(new VirtualDelivery(one, this, tag, window, noAck))
+          deliveries.push(new VirtualDelivery(one, this, tag, noAck ? undefined : window, noAck))
           if (noAck) done.push(one.tag)
         }
-        if (!noAck) window.hold(deliveries.length)
         return expired.length === 0 && done.length === 0
           ? Effect.succeed(deliveries)
           : Effect.andThen(
@@ -268,10 +298,12 @@ export class VirtualChannel {
         const pull: Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> = Effect.suspend(() => {
           if (this.#cause !== undefined) return Effect.fail(this.#cause)
           if (Deferred.isDoneUnsafe(ended)) return Deferred.await(ended)
-          if (window.free <= 0) return Effect.andThen(restore(unlessEnded(window.room)), pull)
-          return Effect.flatMap(store.take(queues, Math.min(window.free, batch)), (stored) => {
+          const full = window.free <= 0 ? window : whole.free <= 0 ? whole : undefined
+          if (full !== undefined) return Effect.andThen(restore(unlessEnded(full.room)), pull)
+          return Effect.flatMap(take(Math.min(window.free, whole.free, batch)), (stored) => {
             if (stored.length === 0) return Effect.andThen(restore(unlessEnded(store.ready(queues))), pull)
             if (this.#cause !== undefined) {
+              hold(-stored.length)
               const tags = stored.map((one) => one.tag)
               return Effect.andThen(store.restore(tags, { side: "near" }), Effect.fail(this.#cause))
             }
@@ -300,6 +332,7 @@ export class VirtualChannel {
     queueDelete: (queue, options = {}) => this.#request(() => this.broker.queueDelete(queue, options, this.owner)),
     publish: (message, route) => Effect.suspend(() => this.#publish(message, route)),
     publishAll: (batch) => Effect.suspend(() => this.#publishAll(batch)),
+    qos: (prefetch) => this.#request(() => Effect.sync(() => this.window.resize(prefetch))),
     get: (queue) => this.#request(() => this.#get(queue)),
     consume: (queue, options = {}) =>
       Stream.unwrap(

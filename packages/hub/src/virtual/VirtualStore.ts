@@ -60,11 +60,11 @@ export interface VirtualStore {
   readonly settle: (tags: ReadonlyArray<string>) => Effect.Effect<void, HubError>
   /**
    * Back to their queues with their priority, marked redelivered: `near` is next, in the order given (a restore), `far` is
-   * behind the others (a requeue).
+   * behind the others (a requeue). `counted: false`: it was never looked at, and its delivery count stays.
    */
   readonly restore: (
     tags: ReadonlyArray<string>,
-    options: { readonly side: "near" | "far" }
+    options: { readonly side: "near" | "far"; readonly counted?: boolean | undefined }
   ) => Effect.Effect<void, HubError>
   readonly size: (queue: string) => Effect.Effect<number, HubError>
   readonly purge: (queue: string) => Effect.Effect<number, HubError>

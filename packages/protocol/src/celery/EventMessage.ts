@@ -51,7 +51,8 @@ interface WorkerFields {
 interface FailureFields extends TaskFields {
   /** Python's repr of the exception. */
   readonly exception: string
-  readonly traceback: string | null
+  /** Left out of a task that was never run. */
+  readonly traceback?: string | null
 }
 interface ReceivedFields extends TaskFields {
   readonly name: string

@@ -22,13 +22,35 @@ export interface AsyncResult<A, E = never> {
   readonly ready: Effect.Effect<boolean, HubError>
   /** Every state change, STARTED and custom ones such as PROGRESS included, until the task is ready. */
   readonly changes: Stream.Stream<{ readonly state: string; readonly meta: unknown }, HubError>
+  /** What it sent when it succeeded: callbacks and the next step of its chain. Empty until then. */
+  readonly children: Effect.Effect<ReadonlyArray<ResultMessage.ResultTuple>, HubError>
   /** Deletes what the backend holds of it. */
   readonly forget: Effect.Effect<void, HubError>
+  /**
+   * Tells all workers not to run it; with `terminate` also to end it if it runs. Workers that are away do not hear of it. It
+   * returns when the broker has the request: `get` then fails with `TaskFailed` of the state `REVOKED`, once a worker has come upon it.
+   */
+  readonly revoke: (options?: RevokeOptions) => Effect.Effect<void, HubError>
 }
+
+export interface RevokeOptions {
+  readonly terminate?: boolean | undefined
+  /** What to end it with, where its pool knows signals. Default `SIGTERM`. */
+  readonly signal?: string | undefined
+}
+
+/** How a task is revoked: the client's, who has the connection. */
+export type Revoke = (id: string, options?: RevokeOptions) => Effect.Effect<void, HubError>
 
 export interface Codecs<A, E> {
   readonly result: Wire<A>
   readonly error: Wire<E> | undefined
+}
+
+export interface Options {
+  /** No result is stored. */
+  readonly ignored: boolean
+  readonly revoke: Revoke
 }
 
 /** A class with getters, for a batch of 100,000 tasks has as many: five effects each would be most of what sending costs. */
@@ -36,18 +58,18 @@ class Result<A, E> implements AsyncResult<A, E> {
   readonly id: string
   readonly #backend: ResultBackend["Service"]
   readonly #codecs: Codecs<A, E>
-  readonly #ignored: boolean
+  readonly #options: Options
 
-  constructor(backend: ResultBackend["Service"], id: string, codecs: Codecs<A, E>, ignored: boolean) {
+  constructor(backend: ResultBackend["Service"], id: string, codecs: Codecs<A, E>, options: Options) {
     this.id = id
     this.#backend = backend
     this.#codecs = codecs
-    this.#ignored = ignored
+    this.#options = options
   }
 
   get get(): Effect.Effect<A, E | TaskFailed | HubError> {
     // As Celery has it: a result that will never be stored is None at once.
-    return this.#ignored
+    return this.#options.ignored
       ? Effect.succeed(undefined as A)
       : Effect.flatMap(this.#backend.wait(this.id), (message) => conclude(message, this.#codecs))
   }
@@ -70,8 +92,22 @@ class Result<A, E> implements AsyncResult<A, E> {
     return Stream.map(this.#backend.changes(this.id), (message) => ({ state: message.status, meta: message.result }))
   }
 
+  get children(): Effect.Effect<ReadonlyArray<ResultMessage.ResultTuple>, HubError> {
+    return Effect.map(
+      this.#backend.get(this.id),
+      Option.match({
+        onNone: () => [],
+        onSome: ({ status, children }) => (status === TaskState.SUCCESS ? (children ?? []) : [])
+      })
+    )
+  }
+
   get forget(): Effect.Effect<void, HubError> {
     return this.#backend.forget(this.id)
+  }
+
+  revoke(options?: RevokeOptions): Effect.Effect<void, HubError> {
+    return this.#options.revoke(this.id, options)
   }
 }
 
@@ -79,8 +115,8 @@ export const make = <A, E>(
   backend: ResultBackend["Service"],
   id: string,
   codecs: Codecs<A, E>,
-  options: { readonly ignored: boolean }
-): AsyncResult<A, E> => new Result(backend, id, codecs, options.ignored)
+  options: Options
+): AsyncResult<A, E> => new Result(backend, id, codecs, options)
 
 /** What a final message means to the caller. */
 const conclude = <A, E>(

@@ -8,8 +8,10 @@ import { Connection } from "@apium/hub/Connection"
 import type { Arguments } from "@apium/hub/Exchange"
 import { Host } from "@apium/hub/Host"
 import { EncodeFailed, HubError } from "@apium/hub/HubError"
+import * as Mailbox from "@apium/hub/Mailbox"
 import type { Queue } from "@apium/hub/Queue"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import type { Signature } from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Clock from "effect/Clock"
@@ -20,7 +22,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Params } from "../task/Binding.ts"
-import type { Countdown } from "../task/Countdown.ts"
+import * as Countdown from "../task/Countdown.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
 import * as AsyncResult from "./AsyncResult.ts"
@@ -31,11 +33,11 @@ export interface SendOptions {
   /** Default: a new UUID. */
   readonly taskId?: string | undefined
   /** Not before this much time has passed. */
-  readonly countdown?: Countdown | undefined
+  readonly countdown?: Countdown.Countdown | undefined
   /** Not before this time. */
   readonly eta?: Date | undefined
   /** Revoked if nobody started it by then; a duration also lets the broker drop the message. */
-  readonly expires?: Countdown | Date | undefined
+  readonly expires?: Countdown.Countdown | Date | undefined
   readonly queue?: string | undefined
   /** With `routingKey`: published there as it is, and nothing is declared. */
   readonly exchange?: string | undefined
@@ -48,6 +50,13 @@ export interface SendOptions {
   readonly ignoreResult?: boolean | undefined
   readonly serializer?: string | undefined
   readonly compression?: string | undefined
+  /** Callbacks: sent by the worker when the task has succeeded, with its result (`Signature.s`, `Signature.si`). */
+  readonly link?: Signature | ReadonlyArray<Signature> | undefined
+  /** Errbacks: sent when the task has failed, with its id as the first argument. */
+  readonly linkError?: Signature | ReadonlyArray<Signature> | undefined
+  /** The hard limit of this one run, instead of the task's own. */
+  readonly timeLimit?: Countdown.Countdown | undefined
+  readonly softTimeLimit?: Countdown.Countdown | undefined
 }
 
 export class Client extends Context.Service<
@@ -90,6 +99,8 @@ export interface Options {
   readonly queues?: ReadonlyArray<Queue> | undefined
   /** Celery's `task_default_queue`; default `celery`. */
   readonly defaultQueue?: string | undefined
+  /** Around each publish; the first is the outermost. */
+  readonly middleware?: ReadonlyArray<Publisher.Middleware> | undefined
 }
 
 /** When, and inside of which task, something is sent. */
@@ -116,7 +127,7 @@ const make = Effect.fnUntraced(function* (
   const connection = yield* Connection
   const backend = yield* ResultBackend
   const host = yield* Host
-  const publisher = Publisher.make(connection, options.queues ?? [])
+  const publisher = Publisher.make(connection, options.queues ?? [], options.middleware)
   const defaultQueue = options.defaultQueue ?? "celery"
   const origin = `gen${host.pid}@${host.hostname}`
   // One id per client: where an rpc backend listens, and always sent.
@@ -147,11 +158,17 @@ const make = Effect.fnUntraced(function* (
           kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
           origin,
           ignoreResult: send.ignoreResult ?? task.ignoreResult ?? false,
+          ...(send.timeLimit === undefined && send.softTimeLimit === undefined
+            ? undefined
+            : { timelimit: [Countdown.toSeconds(send.timeLimit), Countdown.toSeconds(send.softTimeLimit)] as const }),
           ...(parent === undefined ? undefined : { rootId: parent.rootId, parentId: parent.id }),
           ...(send.headers === undefined ? undefined : { extra: send.headers })
         }),
         ...call,
-        embed: TaskMessage.emptyEmbed
+        embed:
+          send.link === undefined && send.linkError === undefined
+            ? TaskMessage.emptyEmbed
+            : { ...TaskMessage.emptyEmbed, callbacks: listOf(send.link), errbacks: listOf(send.linkError) }
       },
       to:
         send.exchange === undefined
@@ -177,8 +194,18 @@ const make = Effect.fnUntraced(function* (
     }
   }
 
+  const revoke: AsyncResult.Revoke = (id, { terminate = false, signal = "SIGTERM" } = {}) =>
+    Effect.provideService(
+      Mailbox.cast({ method: "revoke", arguments: { task_id: id, terminate, signal } }),
+      Connection,
+      connection
+    )
+  // Two for all results: a batch has 100,000 of them.
+  const stored: AsyncResult.Options = { ignored: false, revoke }
+  const ignored: AsyncResult.Options = { ignored: true, revoke }
+
   const result = <A, E>(sent: Publisher.Outgoing, codecs: AsyncResult.Codecs<A, E>) =>
-    AsyncResult.make(backend, sent.task.headers.id, codecs, { ignored: sent.task.headers.ignoreResult })
+    AsyncResult.make(backend, sent.task.headers.id, codecs, sent.task.headers.ignoreResult ? ignored : stored)
 
   const sendAll = <N extends string, P extends Params, A, E>(
     task: Task<N, P, A, E>,
@@ -212,6 +239,9 @@ const make = Effect.fnUntraced(function* (
       })
   }
 })
+
+const listOf = (signatures: SendOptions["link"]): ReadonlyArray<Signature> | null =>
+  signatures === undefined ? null : "task" in signatures ? [signatures] : signatures
 
 /** Throws for an invalid Date, and for a time Python cannot hold. */
 const timeOf = (option: "eta" | "expires", epochMillis: number): string => {

@@ -4,6 +4,7 @@
  * with the queue's name as routing key, as Celery's does.
  */
 import type { Connection } from "@apium/hub/Connection"
+import type { Arguments } from "@apium/hub/Exchange"
 import * as Exchange from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
 import type { Message, Route } from "@apium/hub/Message"
@@ -34,13 +35,37 @@ export interface Publisher {
   readonly publishAll: (batch: ReadonlyArray<Outgoing>) => Effect.Effect<void, HubError>
 }
 
+/**
+ * What goes around every publish of a task: it may change what goes out (a `traceparent` among the headers), or refuse with a
+ * `HubError`. What `next` returned from is in a queue.
+ *
+ * ```ts
+ * const tenant: Middleware = (outgoing, next) => next(withHeaders(outgoing, { "x-tenant": "acme" }))
+ * ```
+ */
+export type Middleware = (
+  outgoing: Outgoing,
+  next: (outgoing: Outgoing) => Effect.Effect<void, HubError>
+) => Effect.Effect<void, HubError>
+
+/** With these headers of the application's own beside those it has. */
+export const withHeaders = (outgoing: Outgoing, headers: Arguments): Outgoing => {
+  const { task } = outgoing
+  return { ...outgoing, task: { ...task, headers: { ...task.headers, extra: { ...task.headers.extra, ...headers } } } }
+}
+
 /** A queue as Celery makes it when nobody defined it: exchange, queue and routing key all of one name. */
 export const queueNamed = (name: string): Queue.Queue => Queue.bindTo(Exchange.direct(name), name)(Queue.make(name))
 
 /** Names that come from users may be many: past this they are looked up anew. */
 const maxRemembered = 10_000
 
-export const make = (connection: Connection["Service"], queues: ReadonlyArray<Queue.Queue>): Publisher => {
+/** The first middleware is the outermost. */
+export const make = (
+  connection: Connection["Service"],
+  queues: ReadonlyArray<Queue.Queue>,
+  middleware: ReadonlyArray<Middleware> = []
+): Publisher => {
   const configured = new Map(queues.map((queue) => [queue.name, queue]))
   const known = new Map(configured)
 
@@ -87,7 +112,7 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
   const addressed = (registry: Content.Registry, outgoing: Outgoing) =>
     Effect.mapEager(message(registry, outgoing), (message) => [message, route(outgoing)] as const)
 
-  return {
+  const publisher: Publisher = {
     publish: (outgoing) =>
       Effect.flatMap(Serializer.Serializers, (registry) =>
         Effect.flatMapEager(addressed(registry, outgoing), ([message, to]) =>
@@ -101,5 +126,16 @@ export const make = (connection: Connection["Service"], queues: ReadonlyArray<Qu
           (messages) => connection.publishAll(messages, topology(batch))
         )
       )
+  }
+  if (middleware.length === 0) return publisher
+
+  const publish = middleware.reduceRight<Publisher["publish"]>(
+    (next, layer) => (outgoing) => Effect.suspend(() => layer(outgoing, next)),
+    publisher.publish
+  )
+  // Each on its way alone, and all of them waiting for their confirms together.
+  return {
+    publish,
+    publishAll: (batch) => Effect.forEach(batch, publish, { concurrency: "unbounded", discard: true })
   }
 }

@@ -2,25 +2,34 @@
  * The events of a cluster as a stream (celery/events/receiver.py): of workers in any language. Events are transient; those
  * sent while nobody listens, or while the link is away, are gone.
  */
-import type { Connection } from "@apium/hub/Connection"
-import * as Consumer from "@apium/hub/Consumer"
+import { Connection } from "@apium/hub/Connection"
 import type { HubError } from "@apium/hub/HubError"
+import * as Mailbox from "@apium/hub/Mailbox"
+import type { Message } from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
+import * as Topology from "@apium/hub/Topology"
 import * as EventMessage from "@apium/protocol/celery/EventMessage"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { exchange } from "./EventDispatcher.ts"
+import * as LogicalClock from "./LogicalClock.ts"
 
 export interface Options {
   /** A topic pattern over types, with dots for dashes: `task.#`, `worker.heartbeat`. Default `#`. */
   readonly routingKey?: string | undefined
+  /** Ask all workers for a heartbeat, so that those that are there are known at once. Default `true`, as in Celery. */
+  readonly wakeup?: boolean | undefined
+  /** Runs when nothing is missed any more: on the first link, and on each that replaces one. */
+  readonly onReady?: Effect.Effect<void> | undefined
+  /** Set past each event. Default: one of its own. */
+  readonly clock?: LogicalClock.LogicalClock["Service"] | undefined
 }
 
 /** Celery's arguments: the queue goes a minute after its monitor, and events older than 5 s are of no interest. */
-const queue = (routingKey: string): Queue.Queue =>
+const queueFor = (routingKey: string): Queue.Queue =>
   pipe(
     Queue.make(`celeryev.${crypto.randomUUID()}`, { autoDelete: true, durable: false }),
     Queue.expires("60 seconds"),
@@ -29,16 +38,49 @@ const queue = (routingKey: string): Queue.Queue =>
   )
 
 export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event, HubError, Connection> =>
-  Stream.suspend(() =>
-    Consumer.stream([queue(options.routingKey ?? "#")], { noAck: true }).pipe(
-      Stream.mapEffect((delivery) =>
-        Serializer.decode(delivery.message).pipe(
-          Effect.map((body) => Result.getOrElse(EventMessage.decode(body), () => [])),
-          Effect.catch((error) =>
-            Effect.as(Effect.logDebug("Passed over a message that is no event", { reason: error.message }), [])
-          )
-        )
-      ),
-      Stream.flattenIterable
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const clock = options.clock ?? LogicalClock.make()
+      const queue = queueFor(options.routingKey ?? "#")
+      const ask = Mailbox.cast({ method: "heartbeat" }, { clock: LogicalClock.forMailbox(clock) }).pipe(
+        Effect.catch((error) => Effect.logDebug("Workers could not be asked for a heartbeat", { reason: error.message }))
+      )
+      /** From the binding on the queue keeps what comes; who reads it may come later. */
+      const attempt = Stream.unwrap(
+        Effect.gen(function* () {
+          const channel = yield* connection.channel
+          const [name = queue.name] = yield* Topology.declare(channel, { queues: [queue] })
+          if (options.onReady !== undefined) yield* options.onReady
+          // Beside the events: a broker that takes no message for now may still have some for us.
+          if (options.wakeup !== false) yield* Effect.forkScoped(ask)
+          return channel.consume(name, { noAck: true })
+        })
+      )
+      return attempt.pipe(
+        Stream.retry(connection.recovery),
+        Stream.mapEffect(({ message }) => Effect.map(read(message), (events) => events.map((event) => heard(clock, event)))),
+        Stream.flattenIterable
+      )
+    })
+  )
+
+const read = (message: Message): Effect.Effect<ReadonlyArray<EventMessage.Event>> =>
+  Serializer.decode(message).pipe(
+    Effect.map((body) => Result.getOrElse(EventMessage.decode(body), () => [])),
+    Effect.catch((error) =>
+      Effect.as(Effect.logDebug("Passed over a message that is no event", { reason: error.message }), [])
     )
   )
+
+/** The clock of a client says nothing, for clients never hear anybody: its event is put just before now. */
+const heard = (clock: LogicalClock.LogicalClock["Service"], event: EventMessage.Event): EventMessage.Event => {
+  if (event.type === "task-sent") {
+    const before = Math.max(1, clock.value()) - 1
+    clock.adjust(before)
+    return { ...event, clock: before }
+  }
+  if (event.clock === 0) return { ...event, clock: clock.forward() }
+  clock.adjust(event.clock)
+  return event
+}

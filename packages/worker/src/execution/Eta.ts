@@ -3,82 +3,114 @@
  * prefetch and outlive the worker; those that are due soon, and all others where it cannot, wait here on a timer of the hub.
  */
 import type { Connection } from "@apium/hub/Connection"
-import type { Delivery } from "@apium/hub/Delivery"
 import type { Hub, Timer } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
 import type { Request } from "./Request.ts"
 
 export interface Eta {
   /** Until that time, in milliseconds since the epoch. */
-  readonly wait: (request: Request, until: number) => Effect.Effect<void, HubError>
-  /** Forgets what waits here: its deliveries go back with their channel. */
-  readonly letGo: Effect.Effect<void>
+  readonly wait: (request: Request, until: number) => void
+  /** Those that wait here. */
+  readonly scheduled: () => ReadonlyArray<{ readonly request: Request; readonly until: number }>
+  readonly held: () => number
+  /** Takes out of those that wait here the ones that match. */
+  readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
+  /** Waits for what is on its way to the broker. */
+  readonly settled: Effect.Effect<void>
 }
 
 /** In milliseconds. What is due sooner is not worth a publish and a second delivery. */
 const parkBeyond = 1000
 
+interface Held {
+  readonly until: number
+  timer: Timer | undefined
+}
+
+/** Closing the scope leaves to the broker what is on its way: its delivery was not settled, and comes again. */
 export const make = (dependencies: {
   readonly connection: Connection["Service"]
   readonly hub: Hub["Service"]
   readonly clock: Clock.Clock
+  /** Who keeps what is not due. */
+  readonly keeper: "broker" | "worker"
   /** Its time has come. */
   readonly due: (request: Request) => void
-}): Eta => {
-  const { connection, hub, clock, due } = dependencies
-  const held = new Set<Timer>()
+  /** There are more or fewer that wait here. */
+  readonly changed: () => void
+}): Effect.Effect<Eta, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { connection, hub, clock, keeper, due, changed } = dependencies
+    const held = new Map<Request, Held>()
+    const parking = yield* FiberSet.make<void>()
+    const fork = yield* FiberSet.runtime(parking)<never>()
+    const run = Effect.runForkWith(yield* Effect.context())
+    let refusals = 0
 
-  // Once it is there a second time, nothing comes before it goes here.
-  const park = (delivery: Delivery, until: number): Effect.Effect<void, HubError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.andThen(
-        restore(
-          connection.publish(delivery.message, {
-            exchange: "",
-            routingKey: delivery.queue,
-            mandatory: true,
-            notBefore: until
-          })
-        ),
-        delivery.ack
+    // Once it is there a second time, nothing comes before it goes here.
+    const park = ({ delivery }: Request, until: number): Effect.Effect<void, HubError> =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.andThen(
+          restore(
+            connection.publish(delivery.message, {
+              exchange: "",
+              routingKey: delivery.queue,
+              mandatory: true,
+              notBefore: until
+            })
+          ),
+          delivery.ack
+        )
       )
-    )
 
-  const hold = (request: Request, until: number): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      let timer: Timer | undefined
+    const drop = (request: Request): void => {
+      const one = held.get(request)
+      held.delete(request)
+      if (one?.timer !== undefined) run(one.timer.cancel)
+    }
+
+    const hold = (request: Request, until: number): void => {
+      const one: Held = { until, timer: undefined }
+      held.set(request, one)
       const fire = Effect.sync(() => {
-        if (timer !== undefined) held.delete(timer)
+        if (!held.delete(request)) return
+        changed()
         due(request)
       })
-      return Effect.map(hub.callAt(until, fire), (made) => {
-        timer = made
-        held.add(made)
-      })
-    })
+      run(Effect.map(hub.callAt(until, fire), (timer) => void (one.timer = timer)))
+      changed()
+    }
 
-  const refused = (request: Request, until: number, error: HubError): Effect.Effect<void> =>
-    Effect.andThen(
-      Effect.logWarning("The broker does not keep a task until it is due: the worker holds it", {
-        id: request.message.headers.id,
-        reason: error.message
-      }),
+    /** A lost link is nobody's refusal: the message comes again on the next one. */
+    const refused = (request: Request, until: number, error: HubError): Effect.Effect<void> => {
+      if (error.recoverable) return Effect.void
       hold(request, until)
-    )
+      // Once is enough: there may be millions.
+      return refusals++ > 0
+        ? Effect.void
+        : Effect.logWarning("The broker does not keep tasks until they are due: the worker holds them", {
+            id: request.message.headers.id,
+            reason: error.message
+          })
+    }
 
-  return {
-    wait: (request, until) =>
-      connection.capabilities.delay !== "worker" && until - clock.currentTimeMillisUnsafe() > parkBeyond
-        ? Effect.catch(park(request.delivery, until), (error) =>
-            error.recoverable ? Effect.fail(error) : refused(request, until, error)
-          )
-        : hold(request, until),
-    letGo: Effect.suspend(() => {
-      const timers = [...held]
-      held.clear()
-      return Effect.forEach(timers, (timer) => timer.cancel, { discard: true })
-    })
-  }
-}
+    return {
+      wait: (request, until) => {
+        if (keeper === "worker" || until - clock.currentTimeMillisUnsafe() <= parkBeyond) hold(request, until)
+        else fork(Effect.catch(park(request, until), (error) => refused(request, until, error)))
+      },
+      scheduled: () => Array.from(held, ([request, { until }]) => ({ request, until })),
+      held: () => held.size,
+      remove: (matches) => {
+        const removed = [...held.keys()].filter(matches)
+        for (const request of removed) drop(request)
+        if (removed.length > 0) changed()
+        return removed
+      },
+      settled: FiberSet.awaitEmpty(parking)
+    }
+  })

@@ -12,6 +12,8 @@ import type { Request } from "./Request.ts"
 import type { Slots } from "./Slots.ts"
 
 export interface Orphans {
+  /** How many of them still run. */
+  readonly running: () => number
   /** The link is lost: all that runs now is orphaned. */
   readonly mark: Effect.Effect<void>
   /**
@@ -25,6 +27,11 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
   let orphans: ReadonlyMap<Fiber.Fiber<void>, Request> = new Map()
   return {
     mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
+    running: () => {
+      let count = 0
+      for (const fiber of orphans.keys()) if (slots.running().has(fiber)) count++
+      return count
+    },
     adopt: (delivery) => {
       if (!delivery.redelivered) return undefined
       const { id, retries = 0 } = delivery.message.headers

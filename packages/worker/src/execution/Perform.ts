@@ -1,6 +1,6 @@
 /**
  * One run of a handler, from the arguments on the wire to an outcome that is plain data: bind, decode, handle, encode, and
- * decide about a retry. It never fails; being interrupted is all that can happen to it.
+ * decide about a retry, with the handler's hooks in between. It never fails; being interrupted is all that can happen to it.
  */
 import type { HubError } from "@apium/hub/HubError"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
@@ -11,14 +11,18 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as Binding from "../task/Binding.ts"
 import * as Retry from "../task/Retry.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
 import * as TaskError from "../task/TaskError.ts"
+import * as Hooks from "./Hooks.ts"
 import type { Outcome } from "./Outcome.ts"
 
 /** Arguments as the message has them. */
@@ -54,11 +58,31 @@ const softly = <A, E, R>(running: Effect.Effect<A, E, R>, softTimeLimit: number)
 /** What every run brings along: the request, and a scope that ends with it. */
 export type Given = TaskContext | Scope.Scope
 
-/** `context` holds what the handler needs besides. */
+/** What a middleware may have put around the run, and its handler goes on with. */
+const surroundings = [Tracer.ParentSpan, References.CurrentLogAnnotations, References.CurrentLogSpans] as const
+
+/**
+ * The handler's context replaces the fiber's: merging the two would copy both for every task. What is to survive is looked
+ * up in a map that the fiber has at hand.
+ */
+const surrounded = <R>(context: Context.Context<R>, fiber: Fiber.Fiber<unknown, unknown>): Context.Context<R> => {
+  const around = fiber.context.mapUnsafe
+  let merged: Context.Context<R> = context
+  for (const key of surroundings) {
+    const value: unknown = around.get(key.key)
+    if (value !== undefined && value !== context.mapUnsafe.get(key.key)) {
+      merged = Context.add(merged, key as Context.Key<never, unknown>, value)
+    }
+  }
+  return merged
+}
+
+/** `context` holds what the handler and its hooks need besides. */
 export const make = <N extends string, P extends Binding.Params, A, E, R>(
   task: Task<N, P, A, E>,
   run: (payload: PayloadOf<P>) => Effect.Effect<A, E | TaskError.Steering | HubError | Schema.SchemaError, R>,
-  context: Context.Context<Exclude<R, Given>>
+  context: Context.Context<Exclude<R, Given>>,
+  hooks?: Hooks.Hooks<PayloadOf<P>, A, R>
 ): Perform => {
   const signature = Binding.signature(task.name, task.params)
   const decodePayload = Schema.decodeUnknownEffect(Schema.Struct(task.params))
@@ -140,7 +164,18 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
     )
   }
 
-  // The context is replaced, not merged: merging two contexts copies both for every task.
+  /** With the handler's services, the request, and a scope that ends with it. */
+  const given = <B, E2>(effect: Effect.Effect<B, E2, R>, request: TaskContext["Service"]): Effect.Effect<B, E2> =>
+    Effect.withFiber((fiber) => {
+      const scope = Scope.makeUnsafe()
+      const own = Context.add(Context.add(surrounded(context, fiber), TaskContext, request), Scope.Scope, scope)
+      return Effect.onExit(Effect.setContext(effect, own as unknown as Context.Context<R>), (exit) =>
+        Scope.close(scope, exit)
+      )
+    })
+
+  const hooked = hooks === undefined ? undefined : Hooks.make(hooks, given)
+
   const handle = (payload: PayloadOf<P>, request: TaskContext["Service"]) =>
     Effect.suspend(() => {
       const running = run(payload)
@@ -149,13 +184,18 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
         return Effect.die(new TypeError(`The handler of ${task.name} gave no Effect: is it an async function?`))
       }
       const [, soft] = request.timeLimit
-      const limited = soft === null ? running : softly(running, soft)
-      const scope = Scope.makeUnsafe()
-      const given = Context.add(Context.add(context, TaskContext, request), Scope.Scope, scope)
-      return Effect.onExit(Effect.setContext(limited, given as unknown as Context.Context<R>), (exit) =>
-        Scope.close(scope, exit)
-      )
+      return given(soft === null ? running : softly(running, soft), request)
     })
+
+  const handleHooked = (
+    hooked: Hooks.Hooked<PayloadOf<P>, A>,
+    payload: PayloadOf<P>,
+    request: TaskContext["Service"]
+  ) =>
+    hooked.before(payload, request).pipe(
+      Effect.andThen(handle(payload, request)),
+      Effect.flatMap((value) => Effect.tap(encode(value), hooked.onSuccess(value, payload, request)))
+    )
 
   return (call, request) =>
     Effect.suspend(() => {
@@ -163,14 +203,21 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
       try {
         bound = bind(call)
       } catch (error) {
-        return Effect.succeed(failed(TaskError.typeError((error as Binding.BindingError).message)))
+        const outcome = failed(TaskError.typeError((error as Binding.BindingError).message))
+        return hooked === undefined ? Effect.succeed(outcome) : hooked.ended(outcome, Cause.fail(error), request)
       }
-      return Effect.matchCauseEffect(
-        Effect.flatMapEager(decode(bound), (payload) => Effect.flatMap(handle(payload, request), encode)),
-        {
-          onSuccess: (value): Effect.Effect<Outcome> => Effect.succeed({ _tag: "Success", value }),
-          onFailure: (cause) => onCause(cause, request)
-        }
+      const performed = Effect.flatMapEager(decode(bound), (payload) =>
+        hooked === undefined ? Effect.flatMap(handle(payload, request), encode) : handleHooked(hooked, payload, request)
       )
+      return Effect.matchCauseEffect(performed, {
+        onSuccess: (value): Effect.Effect<Outcome> => {
+          const outcome: Outcome = { _tag: "Success", value }
+          return hooked === undefined ? Effect.succeed(outcome) : hooked.ended(outcome, undefined, request)
+        },
+        onFailure: (cause) =>
+          hooked === undefined
+            ? onCause(cause, request)
+            : Effect.flatMap(onCause(cause, request), (outcome) => hooked.ended(outcome, cause, request))
+      })
     })
 }

@@ -4,10 +4,12 @@
  */
 import type { Delivery } from "@apium/hub/Delivery"
 import type { TaskHeaders, TaskMessage } from "@apium/protocol/celery/TaskMessage"
-import * as Duration from "effect/Duration"
-import type { Countdown } from "../task/Countdown.ts"
+import { toSeconds } from "../task/Countdown.ts"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
+import * as Acknowledgement from "./Acknowledgement.ts"
+import type { Job } from "./Pool.ts"
+import type { TimeLimits } from "./Requests.ts"
 
 export interface Request {
   /** Replaced when the link of the first one was lost and the message came again while the task runs. */
@@ -16,33 +18,49 @@ export interface Request {
   acknowledged?: boolean
   readonly registered: Registered
   readonly message: TaskMessage
+  /** The how manieth this worker received. */
+  readonly sequence: number
   /** Milliseconds since the epoch: not to be started from then on. */
   readonly expiresAt?: number | undefined
+  /** Consumed without acknowledgements: the broker has forgotten it. */
+  readonly noAck?: boolean | undefined
+  /** When its run began, in milliseconds since the epoch. */
+  timeStart?: number
+  /** What the pool was given: what `Pool.kill` asks for. */
+  job?: Job
+  /** Revoked while it ran: set before its run is interrupted or killed, which then ends as REVOKED whatever the pool says. */
+  terminated?: { readonly signal: string }
 }
 
 /** Acknowledged after the run: the default, and what keeps a task when its worker dies. */
 export const acksLate = ({ registered }: Request): boolean => registered.task.options.acksLate ?? true
 
+/** What the matrix says of this request; nothing for what was acknowledged by now. */
+export const settlement = (
+  { registered, noAck, acknowledged }: Request,
+  ending: Acknowledgement.Ending
+): Acknowledgement.Settlement =>
+  noAck === true || acknowledged === true ? "none" : Acknowledgement.settlement(ending, registered.task.options)
+
 /** What its results are of; whether they are wanted is for the caller and for the task to say. */
 export const resultOf = ({ registered, message: { headers } }: Request): TaskHeaders =>
   registered.task.options.ignoreResult === true && !headers.ignoreResult ? { ...headers, ignoreResult: true } : headers
 
-/** Milliseconds to seconds, and no limit for what is none. */
-const seconds = (limit: Countdown | undefined): number | null => {
-  if (limit === undefined) return null
-  const millis = Duration.toMillis(limit)
-  return Number.isFinite(millis) ? millis / 1000 : null
-}
-
-/** What the sender asked for, else what the task's definition says. */
-export const timeLimit = ({ registered, message: { headers } }: Request): TaskHeaders["timelimit"] => {
+/** What the sender asked for, else what remote control has set for this task (`override`), else what its definition says. */
+export const timeLimit = (
+  { registered, message: { headers } }: Request,
+  override: TimeLimits | undefined
+): TaskHeaders["timelimit"] => {
   const { timeLimit, softTimeLimit } = registered.task.options
-  if (timeLimit === undefined && softTimeLimit === undefined) return headers.timelimit
+  if (timeLimit === undefined && softTimeLimit === undefined && override === undefined) return headers.timelimit
   const [hard, soft] = headers.timelimit
-  return [hard ?? seconds(timeLimit), soft ?? seconds(softTimeLimit)]
+  return [
+    hard ?? (override?.hard === undefined ? toSeconds(timeLimit) : override.hard),
+    soft ?? (override?.soft === undefined ? toSeconds(softTimeLimit) : override.soft)
+  ]
 }
 
-export const info = (request: Request): RequestInfo => {
+export const info = (request: Request, override: TimeLimits | undefined): RequestInfo => {
   const {
     delivery,
     message: { headers }
@@ -53,7 +71,7 @@ export const info = (request: Request): RequestInfo => {
     retries: headers.retries,
     rootId: headers.rootId,
     parentId: headers.parentId,
-    timeLimit: timeLimit(request),
+    timeLimit: timeLimit(request, override),
     headers: headers.extra,
     delivery: {
       exchange: delivery.route.exchange,

@@ -2,9 +2,17 @@
  * The tasks a worker has in its hands, and what can be done to them: what remote control shows and changes
  * (celery/worker/state.py, celery/worker/control.py). `steps/Tasks` provides it.
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { Discard } from "./Discard.ts"
+import type { Eta } from "./Eta.ts"
+import type { Pool } from "./Pool.ts"
+import * as RateLimit from "./RateLimit.ts"
 import type { Request } from "./Request.ts"
+import * as Revoked from "./Revoked.ts"
+import type { Slots } from "./Slots.ts"
 
 export interface Terminate {
   /** Also end it if it runs. */
@@ -51,5 +59,108 @@ export class Requests extends Context.Service<
     /** Celery's notation (`10/m`); `null` lifts the limit. Fails with the text of what is wrong. */
     readonly rateLimit: (task: string, rate: string | number | null) => Effect.Effect<void, string>
     readonly timeLimit: (task: string, limits: TimeLimits) => Effect.Effect<void>
+    /** Waits until a shutdown is through: nothing runs, nothing is held, the channel is closed. */
+    readonly drained: Effect.Effect<void>
   }
 >()("@apium/worker/Requests") {}
+
+/** How often a run of each task was begun; bounded by the registry. */
+export type Totals = Map<string, number>
+
+export const make = (dependencies: {
+  readonly slots: Slots
+  readonly rateLimit: RateLimit.RateLimit
+  readonly eta: Eta
+  readonly revoked: Revoked.Revoked
+  readonly discard: Discard
+  readonly pool: Pool["Service"]
+  readonly clock: Clock.Clock
+  readonly totals: Totals
+  readonly timeLimits: Map<string, TimeLimits>
+  readonly prefetch: () => number
+  /** The number of slots has changed. */
+  readonly resized: () => void
+  readonly drained: Effect.Effect<void>
+}): Requests["Service"] => {
+  const { slots, rateLimit, eta, revoked, discard, pool, clock, totals, timeLimits } = dependencies
+
+  const discardWaiting = (matches: (request: Request) => boolean): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      Effect.forEach(
+        [...slots.remove(matches), ...rateLimit.remove(matches), ...eta.remove(matches)],
+        // A link that is lost has its messages back; they are revoked when they come again.
+        (request) => Effect.ignore(discard(request, "revoked")),
+        { discard: true }
+      )
+    )
+
+  const terminate = (matches: (request: Request) => boolean, signal: string): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      Effect.forEach(
+        [...slots.running()].filter(([, request]) => matches(request)),
+        ([fiber, request]) => {
+          request.terminated = { signal }
+          return Effect.andThen(
+            request.job === undefined ? Effect.void : pool.kill(request.job),
+            Effect.sync(() => fiber.interruptUnsafe())
+          )
+        },
+        { discard: true }
+      )
+    )
+
+  const end = (matches: (request: Request) => boolean, how: Terminate): Effect.Effect<void> =>
+    Effect.andThen(
+      discardWaiting(matches),
+      how.terminate === true ? terminate(matches, how.signal ?? "SIGTERM") : Effect.void
+    )
+
+  const held = (): ReadonlyArray<Request> => [
+    ...slots.running().values(),
+    ...slots.waiting(),
+    ...rateLimit.waiting(),
+    ...eta.scheduled().map(({ request }) => request)
+  ]
+
+  return {
+    active: () =>
+      Array.from(slots.running().values(), (request) => ({
+        request,
+        timeStart: request.timeStart ?? clock.currentTimeMillisUnsafe()
+      })),
+    reserved: () => [...slots.waiting(), ...rateLimit.waiting()],
+    scheduled: eta.scheduled,
+    totals: () => totals,
+    prefetch: dependencies.prefetch,
+    concurrency: slots.concurrency,
+    resize: (concurrency) =>
+      Effect.map(pool.resize(Math.max(1, concurrency)), () => {
+        slots.resize(Math.min(concurrency, pool.size()))
+        dependencies.resized()
+      }),
+    revoke: (ids, how = {}) =>
+      Effect.suspend(() => {
+        const meant = new Set(ids)
+        for (const id of meant) revoked.add(id)
+        return end(({ message }) => meant.has(message.headers.id), how)
+      }),
+    revokeByStampedHeaders: (headers, how = {}) =>
+      Effect.suspend(() => {
+        for (const [header, values] of Object.entries(headers))
+          for (const value of values) revoked.addStamp(header, value)
+        const stamped = ({ message }: Request): boolean =>
+          Object.entries(headers).some(([header, values]) =>
+            Revoked.valuesOf(message.headers.stamps[header] ?? []).some((value) => values.includes(value))
+          )
+        const ids = held()
+          .filter(stamped)
+          .map(({ message }) => message.headers.id)
+        return Effect.as(end(stamped, how), ids)
+      }),
+    revoked: revoked.ids,
+    rateLimit: (task, rate) =>
+      Effect.fromResult(Result.map(RateLimit.parse(rate), (startsPerSecond) => rateLimit.set(task, startsPerSecond))),
+    timeLimit: (task, limits) => Effect.sync(() => void timeLimits.set(task, { ...timeLimits.get(task), ...limits })),
+    drained: dependencies.drained
+  }
+}

@@ -11,6 +11,7 @@ import type { KombuJson } from "@apium/protocol/kombu/Json"
 import type { HubError } from "@apium/hub/HubError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { ResultBackend } from "../client/ResultBackend.ts"
 import { revoked } from "../task/TaskError.ts"
 
@@ -19,13 +20,18 @@ type Of = Pick<TaskHeaders, "id"> & Partial<Pick<TaskHeaders, "group" | "parentI
 
 export interface Results {
   readonly started: (of: Of, worker: { readonly pid: number; readonly hostname: string }) => Effect.Effect<void>
-  readonly success: (of: Of, value: KombuJson) => Effect.Effect<void>
+  /** `children`: what it sent. */
+  readonly success: (of: Of, value: KombuJson, children: ReadonlyArray<Result.ResultTuple>) => Effect.Effect<void>
+  /** What a run before this one stored as its SUCCESS; nothing, too, where the backend cannot say. */
+  readonly succeeded: (of: Of) => Effect.Effect<Option.Option<KombuJson>>
   readonly failure: (of: Of, failure: Result.Failure, traceback: string | null) => Effect.Effect<void>
   readonly retry: (of: Of, failure: Result.Failure, traceback: string | null) => Effect.Effect<void>
   readonly revoked: (of: Of, why: "revoked" | "expired" | "terminated") => Effect.Effect<void>
   /** A state of the task's own; here the caller wants to know whether it was stored. */
   readonly custom: (of: Of, state: string, meta: KombuJson) => Effect.Effect<void, HubError>
 }
+
+const noRest: Partial<ResultMessage> = {}
 
 export const make = (backend: ResultBackend["Service"]): Results => {
   const message = (of: Of, status: string, result: KombuJson): ResultMessage => ({
@@ -69,7 +75,25 @@ export const make = (backend: ResultBackend["Service"]): Results => {
   return {
     started: (of, worker) =>
       of.ignoreResult === true ? Effect.void : store(message(of, TaskState.STARTED, { ...worker })),
-    success: (of, value) => final(of, TaskState.SUCCESS, value, {}),
+    success: (of, value, children) =>
+      final(of, TaskState.SUCCESS, value, children.length === 0 ? noRest : { children }),
+    succeeded: (of) =>
+      backend.get(of.id).pipe(
+        Effect.map((found) =>
+          Option.isSome(found) && found.value.status === TaskState.SUCCESS
+            ? Option.some(found.value.result)
+            : Option.none()
+        ),
+        Effect.catchCause((cause) =>
+          Effect.as(
+            Effect.logWarning("Whether a task succeeded before could not be asked", {
+              id: of.id,
+              reason: Cause.pretty(cause)
+            }),
+            Option.none()
+          )
+        )
+      ),
     failure: (of, failure, traceback) => final(of, TaskState.FAILURE, Result.encodeFailure(failure), { traceback }),
     // Its own id as the one child: the run that is to come.
     retry: (of, failure, traceback) =>

@@ -1,5 +1,6 @@
 /**
- * How many requests run at once: those beyond wait here, reserved, and can still be given back.
+ * How many requests run at once: those beyond wait here, reserved, and can still be given back. A task with a `concurrency` of
+ * its own waits for itself, and holds up no other.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -12,25 +13,69 @@ import type { Request } from "./Request.ts"
 
 export interface Slots {
   readonly submit: (request: Request) => void
-  /** Takes back what has not begun. */
-  readonly takeBack: () => ReadonlyArray<Request>
+  readonly waiting: () => ReadonlyArray<Request>
+  /** How many wait. */
+  readonly backlog: () => number
+  /** Takes out of the waiting those that match. */
+  readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
   readonly running: () => ReadonlyMap<Fiber.Fiber<void>, Request>
+  readonly concurrency: () => number
+  /** Fewer: what runs goes on, and nothing begins until there is room again. */
+  readonly resize: (concurrency: number) => void
   /** Completes when nothing runs. */
   readonly idle: Effect.Effect<void>
+  /** Forgets what runs: nobody waits for it any more. */
+  readonly abandon: () => void
 }
 
-/** Closing the scope interrupts what still runs. `died` concludes a run that ended without concluding itself. */
-export const make = (
-  concurrency: number,
-  run: (request: Request) => Effect.Effect<void>,
-  died: (request: Request, cause: Cause.Cause<never>) => Effect.Effect<void>
-): Effect.Effect<Slots, never, Scope.Scope> =>
+export interface Options {
+  readonly concurrency: number
+  readonly run: (request: Request) => Effect.Effect<void>
+  /** Concludes a run that ended without concluding itself. */
+  readonly died: (request: Request, cause: Cause.Cause<never>) => Effect.Effect<void>
+  /** A run has begun, or ended. */
+  readonly changed?: (() => void) | undefined
+}
+
+/** Closing the scope interrupts what still runs. */
+export const make = ({ concurrency: initial, run, died, changed }: Options): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fork = Effect.runForkWith(yield* Effect.context())
     const fibers = new Map<Fiber.Fiber<void>, Request>()
     const waiting = MutableList.make<Request>()
+    /** Of tasks with a concurrency of their own: how many run, and which wait for one of them to end. */
+    const limited = new Map<string, { running: number; readonly blocked: MutableList.MutableList<Request> }>()
     const watchers = new Set<Deferred.Deferred<void>>()
+    let concurrency = initial
     let pumping = false
+
+    const limitOf = (request: Request) => {
+      const { name, options } = request.registered.task
+      if (options.concurrency === undefined) return undefined
+      const known = limited.get(name)
+      if (known !== undefined) return known
+      const made = { running: 0, blocked: MutableList.make<Request>() }
+      limited.set(name, made)
+      return made
+    }
+
+    /** Whether its task has as many running as it may; it waits for one of them then. */
+    const blocked = (request: Request): boolean => {
+      const limit = limitOf(request)
+      if (limit === undefined) return false
+      if (limit.running < Math.max(1, request.registered.task.options.concurrency!)) return false
+      MutableList.append(limit.blocked, request)
+      return true
+    }
+
+    const ended = (request: Request): void => {
+      const limit = limitOf(request)
+      if (limit === undefined) return
+      limit.running--
+      const next = MutableList.take(limit.blocked)
+      // It came before all that wait now.
+      if (next !== MutableList.Empty) MutableList.prepend(waiting, next)
+    }
 
     // A run that never waits is over before `fork` returns: hence a loop, and not one call inside the other.
     const pump = (): void => {
@@ -39,7 +84,11 @@ export const make = (
       while (fibers.size < concurrency) {
         const next = MutableList.take(waiting)
         if (next === MutableList.Empty) break
-        begin(next, run(next), (cause) => begin(next, died(next, cause), () => undefined))
+        if (blocked(next)) continue
+        const limit = limitOf(next)
+        if (limit !== undefined) limit.running++
+        // What died is concluded in the same slot, before anybody else has it.
+        begin(next, run(next), (cause) => begin(next, died(next, cause), () => ended(next)))
       }
       pumping = false
     }
@@ -47,19 +96,42 @@ export const make = (
     const begin = (request: Request, work: Effect.Effect<void>, onDeath: (cause: Cause.Cause<never>) => void): void => {
       const fiber = fork(work)
       fibers.set(fiber, request)
+      changed?.()
       fiber.addObserver((exit) => {
         fibers.delete(fiber)
-        // In the same slot, before anybody else has it.
         if (Exit.isFailure(exit) && !Cause.hasInterrupts(exit.cause)) onDeath(exit.cause)
+        else ended(request)
         pump()
-        if (fibers.size > 0) return
-        for (const watcher of watchers) Deferred.doneUnsafe(watcher, Effect.void)
-        watchers.clear()
+        changed?.()
+        if (fibers.size === 0) notify()
       })
     }
 
+    const lists = (): ReadonlyArray<MutableList.MutableList<Request>> => [
+      waiting,
+      ...Array.from(limited.values(), (limit) => limit.blocked)
+    ]
+
+    const remove = (matches: (request: Request) => boolean): ReadonlyArray<Request> => {
+      const removed: Array<Request> = []
+      for (const list of lists()) {
+        if (list.length === 0) continue
+        MutableList.filter(list, (request) => {
+          if (!matches(request)) return true
+          removed.push(request)
+          return false
+        })
+      }
+      return removed
+    }
+
+    const notify = (): void => {
+      for (const watcher of watchers) Deferred.doneUnsafe(watcher, Effect.void)
+      watchers.clear()
+    }
+
     yield* Effect.addFinalizer(() => {
-      MutableList.clear(waiting)
+      remove(() => true)
       return Fiber.interruptAll(fibers.keys())
     })
 
@@ -68,13 +140,24 @@ export const make = (
         MutableList.append(waiting, request)
         pump()
       },
-      takeBack: () => MutableList.takeAll(waiting),
+      waiting: () => lists().flatMap((list) => MutableList.toArray(list)),
+      backlog: () => lists().reduce((count, list) => count + list.length, 0),
+      remove,
       running: () => fibers,
+      concurrency: () => concurrency,
+      resize: (wanted) => {
+        concurrency = Math.max(1, wanted)
+        pump()
+      },
       idle: Effect.suspend(() => {
         if (fibers.size === 0) return Effect.void
         const watcher = Deferred.makeUnsafe<void>()
         watchers.add(watcher)
         return Deferred.await(watcher)
-      })
+      }),
+      abandon: () => {
+        fibers.clear()
+        notify()
+      }
     }
   })

@@ -19,10 +19,12 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
-import type { Tasks } from "../task/Tasks.ts"
-import * as Expired from "./Expired.ts"
+import type { Registered, Tasks } from "../task/Tasks.ts"
+import type { Profile } from "../Profile.ts"
+import type { Discard } from "./Discard.ts"
 import { type Request, resultOf } from "./Request.ts"
 import type { Results } from "./Results.ts"
+import type { Revoked } from "./Revoked.ts"
 
 export type Decision =
   | { readonly _tag: "Run"; readonly request: Request }
@@ -42,9 +44,12 @@ export const make = (dependencies: {
   readonly tasks: Tasks["Service"]
   readonly results: Results
   readonly events: EventDispatcher["Service"]
+  readonly discard: Discard
+  readonly revoked: Revoked
+  readonly profile: Profile
   readonly serializers: Content.Registry
 }): Strategy => {
-  const { connection, tasks, results, events, serializers } = dependencies
+  const { connection, tasks, results, events, discard, revoked, profile, serializers } = dependencies
 
   /** No task at all, or one nobody can read. */
   const undecodable = (delivery: Delivery, text: string, id: string | undefined, failure: Failure) =>
@@ -85,8 +90,6 @@ export const make = (dependencies: {
       }
       return settled
     })
-
-  const expired = Expired.make(results, events)
 
   /** Poison: no run of it ever came to an end. */
   const poisonous = (request: Request, deliveries: number) =>
@@ -138,11 +141,31 @@ export const make = (dependencies: {
     return Result.isFailure(decoded) ? invalid(delivery, decoded.failure) : decide(delivery, decoded.success)
   }
 
+  /** With what the profile says where the task's definition says nothing. */
+  const withDefaults = (registered: Registered): Registered => {
+    const { task } = registered
+    if (profile.acksLate || task.options.acksLate !== undefined) return registered
+    const known = defaulted.get(registered)
+    if (known !== undefined) return known
+    const made: Registered = { ...registered, task: { ...task, options: { ...task.options, acksLate: false } } }
+    defaulted.set(registered, made)
+    return made
+  }
+  let received = 0
+  const defaulted = new WeakMap<Registered, Registered>()
+
   const decide = (delivery: Delivery, message: TaskMessage.TaskMessage): Effect.Effect<Decision, HubError> => {
     const { headers } = message
     const registered = tasks.find(headers.task)
     if (registered === undefined) return notRegistered(delivery, headers)
-    const request: Request = { delivery, registered, message }
+    const request: Request = {
+      delivery,
+      registered: withDefaults(registered),
+      message,
+      sequence: ++received,
+      noAck: profile.noAck
+    }
+    if (revoked.has(headers)) return Effect.as(discard(request, "revoked"), settled)
     const deliveries = Option.getOrElse(delivery.deliveryCount, () => 0)
     if (deliveries >= (registered.task.options.maxDeliveries ?? defaultMaxDeliveries))
       return poisonous(request, deliveries)
@@ -154,7 +177,7 @@ export const make = (dependencies: {
       if (Result.isFailure(until)) return invalid(delivery, notATime("eta", headers, until.failure))
       if (Result.isFailure(expires)) return invalid(delivery, notATime("expires", headers, expires.failure))
       const timed: Request = { ...request, expiresAt: expires.success }
-      if (expires.success <= now) return Effect.as(expired(timed), settled)
+      if (expires.success <= now) return Effect.as(discard(timed, "expired"), settled)
       return Effect.succeed<Decision>(
         until.success > now ? { _tag: "Wait", request: timed, until: until.success } : { _tag: "Run", request: timed }
       )

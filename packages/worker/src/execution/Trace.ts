@@ -1,25 +1,26 @@
 /**
  * One execution from start to settled (celery/app/trace.py, in the order of WIRE 4.6.1): early acknowledgement, STARTED, the
- * handler, the result or the retry, late acknowledgement, the event. Whatever happens in between, the delivery is settled
- * exactly once, and a late acknowledgement is the last thing that leaves: a crash before it runs the task again.
+ * handler, and what follows from its outcome (`Conclude`). Whatever happens in between, the delivery is settled exactly once,
+ * and a late acknowledgement is the last thing that leaves: a crash before it runs the task again.
  */
-import type { Delivery } from "@apium/hub/Delivery"
-import type { HubError } from "@apium/hub/HubError"
-import type { Failure } from "@apium/protocol/celery/ResultMessage"
-import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
-import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type { Publisher } from "../client/Publisher.ts"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
-import * as Expired from "./Expired.ts"
+import type { Callbacks } from "./Callbacks.ts"
+import * as Conclude from "./Conclude.ts"
+import * as Discard from "./Discard.ts"
+import * as Failpoint from "./Failpoint.ts"
+import * as Middleware from "./Middleware.ts"
 import type { Outcome } from "./Outcome.ts"
-import type { Pool } from "./Pool.ts"
+import type { Job, Pool } from "./Pool.ts"
 import * as Request from "./Request.ts"
+import type { TimeLimits } from "./Requests.ts"
 import type { Results } from "./Results.ts"
 
 export interface Trace {
@@ -32,194 +33,102 @@ export const make = (dependencies: {
   readonly pool: Pool["Service"]
   readonly results: Results
   readonly publisher: Publisher
+  readonly callbacks: Callbacks
   readonly events: EventDispatcher["Service"]
   readonly clock: Clock.Clock
   readonly node: { readonly pid: number; readonly hostname: string }
+  /** What remote control has set for a task. */
+  readonly timeLimits: (task: string) => TimeLimits | undefined
+  readonly middleware: ReadonlyArray<Middleware.Middleware>
+  /** A redelivered task whose SUCCESS is stored is not run again (Celery's `worker_deduplicate_successful_tasks`). */
+  readonly deduplicateSuccessfulTasks: boolean
+  readonly failpoint: Failpoint.At | undefined
 }): Trace => {
-  const { pool, results, publisher, events, clock, node } = dependencies
+  const { results, publisher, callbacks, events, clock, node, timeLimits, failpoint } = dependencies
+  const { deduplicateSuccessfulTasks } = dependencies
+  const passing = Failpoint.passing(failpoint)
+  const { conclude, interrupted, terminated, settle } = Conclude.make({
+    results,
+    publisher,
+    callbacks,
+    events,
+    passing
+  })
+  const discard = Discard.make(results, events)
+  const run = Middleware.around(dependencies.pool.run, dependencies.middleware)
+  let warnedOfChords = false
 
-  /** A settle that comes too late changes nothing: the broker has the message back, and somebody will run it again. */
-  const settle = (
-    request: Request.Request,
-    how: (delivery: Delivery) => Effect.Effect<void, HubError>
-  ): Effect.Effect<void> =>
-    // Not before its turn: until then the delivery may be replaced.
-    Effect.catch(
-      Effect.suspend(() => how(request.delivery)),
-      (error) => Effect.logDebug("A delivery could not be settled", { reason: error.message })
-    )
-
-  const acknowledge = (request: Request.Request): Effect.Effect<void> =>
-    settle(request, (delivery) => {
-      request.acknowledged = true
-      return delivery.ack
-    })
-
-  /** Who hears of the end of a task may ask for its result: the event comes last. */
-  const report = (
-    settled: Effect.Effect<void>,
-    type: string,
-    { message }: Request.Request,
-    fields: () => Readonly<Record<string, KombuJson>>
-  ): Effect.Effect<void> =>
-    events.enabled()
-      ? Effect.andThen(
-          settled,
-          Effect.sync(() => events.send(type, { uuid: message.headers.id, ...fields() }))
-        )
-      : settled
-
-  const discard = Expired.make(results, events)
-
-  const failureText = ({ excType, excMessage }: Failure): string => PythonRepr.exceptionRepr(excType, excMessage)
-
-  /** The same task again: same id, one retry more, and as its own parent (WIRE 6, fact 15). */
-  const sendAgain = ({ delivery, message: { headers, args, kwargs, embed } }: Request.Request, at: number) =>
-    publisher.publish({
-      task: {
-        headers: {
-          ...headers,
-          retries: headers.retries + 1,
-          eta: TaskMessage.formatEta(at),
-          parentId: headers.id,
-          extra: TaskMessage.republishable(headers.extra)
-        },
-        args,
-        kwargs,
-        embed
-      },
-      // The queue is there, for it was consumed; what it was declared with need not be known (a broker may have named it).
-      to: { exchange: "", routingKey: delivery.queue },
-      priority: delivery.message.properties.priority ?? 0,
-      replyTo: delivery.message.properties.replyTo,
-      notBefore: at,
-      serializer: delivery.message.properties.contentType
-    })
-
-  const conclude = (request: Request.Request, outcome: Outcome, runtime: number): Effect.Effect<void> => {
-    const of = Request.resultOf(request)
-    const ack = Request.acksLate(request) ? acknowledge(request) : Effect.void
-    switch (outcome._tag) {
-      case "Success":
-        return report(Effect.andThen(results.success(of, outcome.value), ack), "task-succeeded", request, () => ({
-          result: PythonRepr.safeRepr(outcome.value),
-          runtime
-        }))
-      case "Failure": {
-        const { failure, traceback } = outcome
-        return report(Effect.andThen(results.failure(of, failure, traceback), ack), "task-failed", request, () => ({
-          exception: failureText(failure),
-          traceback
-        }))
-      }
-      case "Retry": {
-        const { failure, traceback, at } = outcome
-        // RETRY first: the next run may be over before this line is.
-        return results.retry(of, failure, traceback).pipe(
-          Effect.andThen(sendAgain(request, at)),
-          Effect.matchEffect({
-            onSuccess: () =>
-              report(ack, "task-retried", request, () => ({ exception: failureText(failure), traceback })),
-            onFailure: (error) => notSentAgain(request, outcome, error)
-          })
-        )
-      }
-      case "TimedOut":
-        return conclude(
-          request,
-          { _tag: "Failure", failure: TaskError.timeLimitExceeded(outcome.timeLimit), traceback: null },
-          runtime
-        )
-      case "Lost":
-        return conclude(
-          request,
-          { _tag: "Failure", failure: TaskError.workerLost(outcome.text), traceback: null },
-          runtime
-        )
-      case "Ignore":
-        return ack
-      case "Reject":
-        return report(settle(request, reject(outcome.requeue)), "task-rejected", request, () => ({
-          requeue: outcome.requeue
-        }))
+  const jobOf = (request: Request.Request): Job => {
+    const { registered, message } = request
+    const { headers } = message
+    return {
+      registered,
+      call: message,
+      info: Request.info(request, timeLimits(headers.task)),
+      updateState: (state, meta) => results.custom(headers, state, meta),
+      sendEvent: (type, fields) =>
+        Effect.sync(() => {
+          if (events.enabled()) events.send(type, { ...fields, uuid: headers.id } as Record<string, KombuJson>)
+        })
     }
   }
 
-  /** Another run has to come from the message itself; where none can (it is gone, or refused for good) the task has failed. */
-  const notSentAgain = (
-    request: Request.Request,
-    { failure, traceback }: Extract<Outcome, { readonly _tag: "Retry" }>,
-    error: HubError
-  ): Effect.Effect<void> => {
-    const { message } = request
-    const about = { id: message.headers.id, task: message.headers.task, reason: error.message }
-    return error.recoverable && Request.acksLate(request)
-      ? Effect.andThen(
-          Effect.logWarning("A retry could not be sent; the message goes back to its queue", about),
-          settle(request, reject(true))
-        )
-      : Effect.logError("A retry could not be sent, and the task has failed", about).pipe(
-          Effect.andThen(results.failure(Request.resultOf(request), failure, traceback)),
-          Effect.andThen(
-            report(settle(request, reject(false)), "task-failed", request, () => ({
-              exception: failureText(failure),
-              traceback
-            }))
-          )
-        )
-  }
+  /** What an earlier run stored is what this one gives: callbacks and chain that may not have left with it are sent all the same. */
+  const deduplicated = (request: Request.Request, job: Job): Effect.Effect<Outcome> =>
+    Effect.flatMap(
+      results.succeeded(request.message.headers),
+      Option.match({
+        onNone: () => run(job),
+        onSome: (value) =>
+          Effect.as(Effect.logInfo("A task that has succeeded before is not run again", Conclude.about(request)), {
+            _tag: "Success",
+            value
+          } as const)
+      })
+    )
 
-  const interrupted = (request: Request.Request): Effect.Effect<void> =>
-    Request.acksLate(request)
-      ? settle(request, reject(true))
-      : Effect.logWarning("A task that was acknowledged early was interrupted, and is lost", {
-          id: request.message.headers.id,
-          task: request.message.headers.task
-        })
-
-  const run = (request: Request.Request): Effect.Effect<void> =>
+  const start = (request: Request.Request): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
-      const { registered, message } = request
-      const { headers } = message
-      if (request.expiresAt !== undefined && request.expiresAt <= clock.currentTimeMillisUnsafe()) {
-        return settle(request, () => discard(request))
-      }
+      const { registered, message, delivery } = request
+      const { headers, embed } = message
+      const now = clock.currentTimeMillisUnsafe()
+      if (request.expiresAt !== undefined && request.expiresAt <= now) return Conclude.late(discard(request, "expired"))
+      if (request.terminated !== undefined) return terminated(request, request.terminated.signal)
+      request.timeStart = now
       if (events.enabled()) events.send("task-started", { uuid: headers.id })
       const started = clock.monotonicTimeNanosUnsafe()
-      const handled = Effect.flatMap(
-        Effect.exit(
-          restore(
-            pool.run({
-              registered,
-              call: message,
-              info: Request.info(request),
-              updateState: (state, meta) => results.custom(headers, state, meta),
-              sendEvent: (type, fields) =>
-                Effect.sync(() => events.send(type, { uuid: headers.id, ...fields } as Record<string, KombuJson>))
-            })
-          )
-        ),
-        (exit) =>
-          Exit.isSuccess(exit)
-            ? conclude(request, exit.value, Number(clock.monotonicTimeNanosUnsafe() - started) / 1e9)
-            : Cause.hasInterrupts(exit.cause)
-              ? interrupted(request)
-              : conclude(request, broken(exit.cause), 0)
+      const job = jobOf(request)
+      request.job = job
+      const again = deduplicateSuccessfulTasks && delivery.redelivered && Request.acksLate(request)
+      const running = again ? deduplicated(request, job) : run(job)
+      const handled = Effect.flatMap(passing("after-run", headers.id, Effect.exit(restore(running))), (exit) =>
+        Exit.isSuccess(exit)
+          ? conclude(request, exit.value, Number(clock.monotonicTimeNanosUnsafe() - started) / 1e9)
+          : Cause.hasInterrupts(exit.cause)
+            ? interrupted(request)
+            : conclude(request, broken(exit.cause), 0)
       )
-      const begun =
-        registered.task.options.trackStarted === true
-          ? Effect.andThen(results.started(Request.resultOf(request), node), handled)
-          : handled
-      return Request.acksLate(request) ? begun : Effect.andThen(acknowledge(request), begun)
+      let first: Effect.Effect<void> | undefined
+      const before = (effect: Effect.Effect<void>) => {
+        first = first === undefined ? effect : Effect.andThen(first, effect)
+      }
+      if (!Request.acksLate(request) && request.noAck !== true) before(settle(request, "ack"))
+      if (registered.task.options.trackStarted === true) before(results.started(Request.resultOf(request), node))
+      if (embed.chord !== null && !warnedOfChords) {
+        warnedOfChords = true
+        before(
+          Effect.logWarning(
+            "Chords are not supported yet: this task runs, and its chord is never completed",
+            Conclude.about(request)
+          )
+        )
+      }
+      if (failpoint !== undefined) before(failpoint("after-accept", headers.id))
+      return first === undefined ? handled : Effect.andThen(first, handled)
     })
 
-  return { run, died: (request, cause) => conclude(request, broken(cause), 0) }
+  return { run: start, died: (request, cause) => conclude(request, broken(cause), 0) }
 }
-
-const reject =
-  (requeue: boolean) =>
-  (delivery: Delivery): Effect.Effect<void, HubError> =>
-    delivery.reject({ requeue })
 
 /** A pool never fails; one that does would fail again for the same message, for ever. */
 const broken = (cause: Cause.Cause<never>): Outcome => ({

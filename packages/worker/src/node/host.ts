@@ -27,6 +27,7 @@ export const layerHost: Layer.Layer<never> = Layer.sync(Host, () => ({
   hostname: os.hostname(),
   pid: process.pid,
   cpus: os.availableParallelism(),
+  system: os.type(),
   loadAverage: Effect.sync(() => {
     const [one = 0, five = 0, fifteen = 0] = os.loadavg()
     return [one, five, fifteen] as const

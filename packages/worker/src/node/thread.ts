@@ -1,12 +1,11 @@
 /**
- * What a thread of `layerThreadPool` runs: the handlers of the module it is given, under `ThreadRunner`. It is an entry point,
+ * What a thread of `layerThreadPool` runs: the handlers of the module it is given, under `ChildRunner`. It is an entry point,
  * loaded by its URL and by nothing else.
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { workerData } from "node:worker_threads"
-import * as ThreadRunner from "../execution/pools/ThreadRunner.ts"
-import type { Tasks } from "../task/Tasks.ts"
+import { threadId, workerData } from "node:worker_threads"
+import * as ChildRunner from "../execution/pools/ChildRunner.ts"
+import * as handlers from "./handlers.ts"
 import * as workerThreads from "./workerThreads.ts"
 
 /** From the pool: where the handlers are. */
@@ -16,16 +15,6 @@ export interface ThreadData {
 
 const { module } = workerData as ThreadData
 
-const isHandlers = (value: unknown): value is Layer.Layer<never, unknown, Tasks> => Layer.isLayer(value)
+const self: ChildRunner.Self = { place: "thread", id: threadId, resident: () => 0 }
 
-/** A module that cannot be loaded is a defect, with the stack of its own: the pool's error shows it. */
-const handlers = Layer.unwrap(
-  Effect.gen(function* () {
-    const loaded = yield* Effect.promise(() => import(module) as Promise<{ readonly default?: unknown }>)
-    return isHandlers(loaded.default)
-      ? loaded.default
-      : yield* Effect.die(new TypeError(`The default export of ${module} is not a layer of handlers`))
-  })
-)
-
-Effect.runFork(Effect.provide(ThreadRunner.run(handlers), workerThreads.layerRunner))
+Effect.runFork(Effect.provide(ChildRunner.run(self, handlers.load(module)), workerThreads.layerRunner))

@@ -3,7 +3,9 @@
  * slots. The consumer lives in the link's scope and is opened again on each new link; running tasks live in the worker's,
  * so a lost link stops intake and not tasks.
  *
- * Stopping is warm: intake ends, what runs is waited for, what waits goes back to its queue unharmed.
+ * It requires the timer (the hub), the pool, the connection, the events and the shutdown, and provides `Requests`. A warm
+ * shutdown ends the intake, gives back what has not begun, waits for what runs, and then closes the channel; a cold one
+ * interrupts what runs.
  */
 import { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
@@ -14,6 +16,7 @@ import type { Queue } from "@apium/hub/Queue"
 import { Serializers } from "@apium/hub/Serializer"
 import * as Topology from "@apium/hub/Topology"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import type { Channel } from "@apium/hub/Channel"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -27,30 +30,70 @@ import * as Stream from "effect/Stream"
 import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
+import * as Callbacks from "../execution/Callbacks.ts"
+import * as Discard from "../execution/Discard.ts"
 import * as Eta from "../execution/Eta.ts"
+import { Failpoint } from "../execution/Failpoint.ts"
+import type { Middleware } from "../execution/Middleware.ts"
 import * as Orphans from "../execution/Orphans.ts"
 import { Pool } from "../execution/Pool.ts"
+import * as RateLimit from "../execution/RateLimit.ts"
 import type { Request } from "../execution/Request.ts"
+import * as Requests from "../execution/Requests.ts"
 import * as Results from "../execution/Results.ts"
+import * as Revoked from "../execution/Revoked.ts"
 import * as Slots from "../execution/Slots.ts"
 import * as Strategy from "../execution/Strategy.ts"
 import * as Trace from "../execution/Trace.ts"
+import * as Window from "../execution/Window.ts"
+import type { Profile } from "../Profile.ts"
+import { Shutdown } from "../Shutdown.ts"
 import { Tasks } from "../task/Tasks.ts"
 
 export interface Options {
   readonly queues: ReadonlyArray<Queue>
   /** How many tasks run at once, unless the pool holds fewer. */
   readonly concurrency: number
-  /** How many deliveries per slot and queue may be held unsettled. Default 4, as Celery's `worker_prefetch_multiplier`. */
+  /** How many deliveries per slot may be held unsettled. Default 4, as Celery's `worker_prefetch_multiplier`. */
   readonly prefetchMultiplier?: number | undefined
+  /** `exact`: take only what can begin at once. Default `prefetch`. */
+  readonly fetch?: Window.Fetch | undefined
+  /**
+   * How many tasks that are not due yet may be held beside the others, where the worker has to hold them (Celery's
+   * `worker_eta_task_limit`). Default 50,000.
+   */
+  readonly etaTaskLimit?: number | undefined
+  /** Interrupt what runs when the link it came on is lost, for its message comes again (Celery's option). Default `false`. */
+  readonly cancelLongRunningTasksOnConnectionLoss?: boolean | undefined
+  /** Around every run; the first is the outermost. */
+  readonly middleware?: ReadonlyArray<Middleware> | undefined
+  /** Do not run a redelivered task again whose SUCCESS is stored (Celery's option). Default `false`. */
+  readonly deduplicateSuccessfulTasks?: boolean | undefined
+  /** Where callbacks go that say nothing about it. Default `celery`. */
+  readonly defaultQueue?: string | undefined
   /** The node name: `celery@host`. */
   readonly hostname: string
+  readonly profile: Profile
+}
+
+/** How long a cold shutdown waits for interrupted tasks to end. Then the link closes, and the broker has their messages back. */
+const coldGrace = "10 seconds"
+
+/** Deliveries of one batch: the first `dealt` of them are in good hands. */
+interface Batch {
+  readonly deliveries: ReadonlyArray<Delivery>
+  dealt: number
 }
 
 export const layer = (
   options: Options
-): Layer.Layer<never, HubError, Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub> =>
-  Layer.effectDiscard(
+): Layer.Layer<
+  Requests.Requests,
+  HubError,
+  Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub | Shutdown
+> =>
+  Layer.effect(
+    Requests.Requests,
     Effect.gen(function* () {
       if (Number.isNaN(options.concurrency)) {
         // As of an environment variable that is not set: such a worker would take tasks and never run one.
@@ -58,33 +101,160 @@ export const layer = (
           new RangeError("A worker's concurrency should be how many tasks run at once, and is NaN")
         )
       }
+      const { profile } = options
       const connection = yield* Connection
       const tasks = yield* Tasks
       const pool = yield* Pool
       const events = yield* EventDispatcher
       const hub = yield* Hub
+      const shutdown = yield* Shutdown
       const clock = yield* Clock.Clock
+      const fork = Effect.runForkWith(yield* Effect.context())
       const { pid } = yield* Host
       const results = Results.make(yield* ResultBackend)
       const publisher = Publisher.make(connection, options.queues)
-      const strategy = Strategy.make({ connection, tasks, results, events, serializers: yield* Serializers })
-      const node = { pid, hostname: options.hostname }
-      const trace = Trace.make({ pool, results, publisher, events, clock, node })
-      const concurrency = Math.max(1, Math.min(options.concurrency, pool.size()))
-      const slots = yield* Slots.make(concurrency, trace.run, trace.died)
+      const discard = Discard.make(results, events)
+      const revoked = Revoked.make(clock)
+      const totals: Requests.Totals = new Map()
+      const timeLimits = new Map<string, Requests.TimeLimits>()
+      const strategy = Strategy.make({
+        connection,
+        tasks,
+        results,
+        events,
+        discard,
+        revoked,
+        profile,
+        serializers: yield* Serializers
+      })
+      const callbacks = Callbacks.make({
+        publisher,
+        tasks,
+        results,
+        clock,
+        hostname: options.hostname,
+        defaultQueue: options.defaultQueue
+      })
+      const trace = Trace.make({
+        pool,
+        results,
+        publisher,
+        callbacks,
+        middleware: options.middleware ?? [],
+        deduplicateSuccessfulTasks: options.deduplicateSuccessfulTasks === true,
+        failpoint: yield* Failpoint,
+        events,
+        clock,
+        node: { pid, hostname: options.hostname },
+        timeLimits: (task) => timeLimits.get(task)
+      })
+      let channel: Channel | undefined
+      let applied = Number.NaN
+
+      const early = (): number => {
+        let count = 0
+        for (const { acknowledged } of slots.running().values()) if (acknowledged === true) count++
+        return count
+      }
+
+      const bounds: Window.Options = {
+        fetch: options.fetch ?? "prefetch",
+        multiplier: options.prefetchMultiplier ?? 4,
+        etaLimit: options.etaTaskLimit ?? 50_000
+      }
+      const window = (): number =>
+        Window.size(bounds, {
+          concurrency: slots.concurrency(),
+          early: bounds.fetch === "exact" ? early() : 0,
+          orphans: orphans.running(),
+          held: eta.held()
+        })
+
+      /** Without acknowledgements there is no window: open while there is room for more. */
+      const room = Latch.makeUnsafe(true)
+
+      const tune = (): void => {
+        if (profile.noAck) {
+          const full =
+            slots.backlog() + rateLimit.waiting().length >= options.concurrency || eta.held() >= bounds.etaLimit
+          if (full) room.closeUnsafe()
+          else room.openUnsafe()
+          return
+        }
+        if (channel === undefined) return
+        const size = window()
+        if (size === applied) return
+        applied = size
+        // A channel that cannot be asked any more is replaced.
+        fork(Effect.ignore(channel.qos(size)))
+      }
+
+      const slots = yield* Slots.make({
+        concurrency: Math.max(1, Math.min(options.concurrency, pool.size())),
+        run: (request) => {
+          const { name } = request.registered.task
+          totals.set(name, (totals.get(name) ?? 0) + 1)
+          return trace.run(request)
+        },
+        died: trace.died,
+        changed: () => tune()
+      })
+      const admit = (request: Request): void => {
+        if (!rateLimit.holds(request)) slots.submit(request)
+      }
+      const rateLimit = RateLimit.make({ hub, clock, fork, due: slots.submit })
       const orphans = Orphans.make(slots, yield* Effect.scope)
-      const eta = Eta.make({ connection, hub, clock, due: slots.submit })
-      const prefetch = concurrency * (options.prefetchMultiplier ?? 4)
-      const stopping = Latch.makeUnsafe(false)
-      const stopped = Deferred.makeUnsafe<void>()
+      const eta = yield* Eta.make({
+        connection,
+        hub,
+        clock,
+        keeper: connection.capabilities.delay === "worker" ? "worker" : profile.delay,
+        due: admit,
+        changed: tune
+      })
+      const drained = Deferred.makeUnsafe<void>()
       /** Open while there is no session. */
       const between = Latch.makeUnsafe(true)
+      const batches = new Set<Batch>()
 
-      /** What has not begun: it goes back with its channel, and comes again on the next. */
-      const letGo = Effect.suspend(() => {
-        slots.takeBack()
-        return eta.letGo
+      /** What has not begun. */
+      const takeBack = (): ReadonlyArray<Request> => {
+        const all = () => true
+        return [...slots.remove(all), ...rateLimit.remove(all), ...eta.remove(all)]
+      }
+
+      /** The last first, for each is next in line. */
+      const giveBack = Effect.suspend(() => {
+        const left = [...batches].flatMap(({ deliveries, dealt }) => deliveries.slice(dealt))
+        const waiting = takeBack()
+          .toSorted((one, other) => one.sequence - other.sequence)
+          .map(({ delivery }) => delivery)
+        batches.clear()
+        return Effect.forEach([...waiting, ...left].toReversed(), (delivery) => Effect.ignore(delivery.release), {
+          discard: true
+        })
       })
+
+      const interruptRunning = Effect.suspend(() => {
+        for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
+        return slots.idle
+      })
+
+      /** Ends with what runs: all of it, or what is left of it when a cold shutdown has waited long enough. */
+      const finish = Effect.raceFirst(
+        slots.idle,
+        Effect.andThen(
+          shutdown.reached("cold"),
+          Effect.timeoutOrElse(interruptRunning, {
+            duration: coldGrace,
+            orElse: () => {
+              const ids = Array.from(slots.running().values(), ({ message }) => message.headers.id)
+              slots.abandon()
+              return Effect.logError("Tasks did not end when they were interrupted, and are abandoned", { ids })
+            }
+          })
+        )
+      )
 
       const received = ({ message: { headers, args, kwargs } }: Request): void => {
         if (!events.enabled()) return
@@ -101,28 +271,36 @@ export const layer = (
         })
       }
 
-      const receive = (delivery: Delivery): Effect.Effect<void, HubError> =>
-        orphans.adopt(delivery) ?? Effect.flatMapEager(strategy(delivery), dispatch)
-
-      const dispatch = (decision: Strategy.Decision): Effect.Effect<void, HubError> => {
+      const dispatch = (decision: Strategy.Decision): void => {
         switch (decision._tag) {
           case "Run":
             received(decision.request)
-            slots.submit(decision.request)
-            return Effect.void
+            return admit(decision.request)
           case "Wait":
             received(decision.request)
             return eta.wait(decision.request, decision.until)
           case "Settled":
-            return Effect.void
+            return
         }
       }
 
+      const receive = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
+        const adopted = orphans.adopt(delivery)
+        if (adopted !== undefined) {
+          batch.dealt++
+          return adopted
+        }
+        return Effect.mapEager(strategy(delivery), (decision) => {
+          batch.dealt++
+          dispatch(decision)
+        })
+      }
+
       /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
-      const guarded = (delivery: Delivery): Effect.Effect<void, HubError> => {
+      const guarded = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
         let received: Effect.Effect<void, HubError>
         try {
-          received = receive(delivery)
+          received = receive(delivery, batch)
         } catch (defect) {
           received = Effect.die(defect)
         }
@@ -132,48 +310,88 @@ export const layer = (
           : Effect.catchCauseIf(
               received,
               (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
-              (cause) =>
-                Effect.andThen(
+              (cause) => {
+                batch.dealt++
+                return Effect.andThen(
                   Effect.logError("A message could not be dealt with, and was rejected", cause),
                   delivery.reject({ requeue: false })
                 )
+              }
             )
       }
 
+      const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void, HubError> => {
+        const batch: Batch = { deliveries, dealt: 0 }
+        batches.add(batch)
+        return Effect.andThen(
+          Effect.forEach(deliveries, (delivery) => guarded(delivery, batch), { discard: true }),
+          Effect.suspend(() => {
+            batches.delete(batch)
+            if (!profile.noAck) return Effect.void
+            tune()
+            return room.await
+          })
+        )
+      }
+
       const open = Effect.gen(function* () {
-        const channel = yield* connection.channel
-        return { channel, names: yield* Topology.declare(channel, { queues: options.queues }) }
+        const opened = yield* connection.channel
+        const names = yield* Topology.declare(opened, { queues: options.queues })
+        channel = opened
+        applied = Number.NaN
+        if (!profile.noAck) {
+          applied = window()
+          yield* opened.qos(applied)
+        }
+        return names.map((name) => opened.consume(name, { noAck: profile.noAck }))
       })
 
       /** One link's worth: what is unsettled when its channel closes goes back to its queue, next in line. */
       const session = Effect.gen(function* () {
         // Whoever stops us while the broker is away does not wait for it.
-        const opened = yield* Effect.raceFirst(open, Effect.as(stopping.await, undefined))
-        if (opened === undefined) return
-        const { channel, names } = opened
-        const intake = Effect.forEach(
-          names,
-          (name) =>
-            Stream.runForEachArray(channel.consume(name, { prefetch }), (deliveries) =>
-              Effect.forEach(deliveries, guarded, { discard: true })
-            ),
-          { concurrency: "unbounded", discard: true }
-        )
-        yield* Effect.raceFirst(intake, stopping.await)
-        yield* letGo
-        yield* slots.idle
+        const consumers = yield* Effect.raceFirst(open, Effect.as(shutdown.reached("warm"), undefined))
+        if (consumers === undefined) return
+        const intake = Effect.forEach(consumers, (consumer) => Stream.runForEachArray(consumer, take), {
+          concurrency: "unbounded",
+          discard: true
+        })
+        yield* Effect.raceFirst(intake, shutdown.reached("warm"))
+        yield* eta.settled
+        // Nobody has the messages any more: what was received is run.
+        if (!profile.noAck) yield* giveBack
+        yield* finish
       }).pipe(
-        Effect.onError(() => Effect.andThen(orphans.mark, letGo)),
+        Effect.onError(() =>
+          Effect.andThen(
+            orphans.mark,
+            Effect.sync(() => {
+              batches.clear()
+              if (!profile.noAck) takeBack()
+              if (options.cancelLongRunningTasksOnConnectionLoss === true) {
+                for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
+              }
+            })
+          )
+        ),
         Effect.scoped,
-        Effect.ensuring(between.open)
+        Effect.ensuring(
+          Effect.suspend(() => {
+            channel = undefined
+            return between.open
+          })
+        )
       )
+
+      const stopping = shutdown.reached("warm")
 
       // A worker whose queues the broker refuses is not started. (One that the broker is to name would get a name for nothing.)
       yield* connection.declare({ queues: options.queues.filter(({ name }) => name !== "") })
 
       yield* hub.run(
         "tasks",
-        Effect.suspend(() => (stopping.isOpen() ? Effect.void : Effect.andThen(between.close, session))).pipe(
+        Effect.suspend(() =>
+          shutdown.level() === "running" ? Effect.andThen(between.close, session) : Effect.void
+        ).pipe(
           connection.recover,
           // Once it has begun, only a stop ends a worker: what no fresh link mends (a queue declared otherwise) somebody else may.
           Effect.tapError((error) =>
@@ -181,14 +399,28 @@ export const layer = (
           ),
           Effect.retry(patient),
           // A stop does not wait for the pause before the next attempt.
-          Effect.raceFirst(Effect.andThen(stopping.await, between.await)),
-          Effect.ensuring(Deferred.succeed(stopped, undefined))
+          Effect.raceFirst(Effect.andThen(stopping, between.await)),
+          // Tasks outlive the link they came on: the last of them may end long after the session.
+          Effect.andThen(finish),
+          Effect.ensuring(Deferred.succeed(drained, undefined))
         )
       )
-      // Tasks outlive the link they came on: the last of them may end long after the session.
-      yield* Effect.addFinalizer(() =>
-        stopping.open.pipe(Effect.andThen(Deferred.await(stopped)), Effect.andThen(slots.idle))
-      )
+      yield* Effect.addFinalizer(() => Effect.andThen(shutdown.request("warm"), Deferred.await(drained)))
+
+      return Requests.make({
+        slots,
+        rateLimit,
+        eta,
+        revoked,
+        discard,
+        pool,
+        clock,
+        totals,
+        timeLimits,
+        prefetch: window,
+        resized: tune,
+        drained: Deferred.await(drained)
+      })
     })
   )
 

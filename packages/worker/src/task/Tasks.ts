@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SchemaError } from "effect/Schema"
+import type { Hooks } from "../execution/Hooks.ts"
 import * as Perform from "../execution/Perform.ts"
 import type { Params } from "./Binding.ts"
 import type { AnyTask, PayloadOf, Task } from "./Task.ts"
@@ -59,20 +60,21 @@ export class Tasks extends Context.Service<
   /**
    * Adds a handler to the registry in scope. Of two handlers of one name the later one runs. Each run has a scope of its own,
    * closed when it ends. A handler may fail with the task's error, with what steers its execution, and with what sending
-   * another task may fail with.
+   * another task may fail with. Its hooks run around it, with the same services.
    */
-  static readonly handle = <N extends string, P extends Params, A, E, R>(
+  static readonly handle = <N extends string, P extends Params, A, E, R, R2 = never>(
     task: Task<N, P, A, E>,
     // The task alone says what its handler gives: inferred from both, `A` would be whatever covers the two.
-    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError | SchemaError, R>
-  ): Layer.Layer<never, never, Tasks | Exclude<R, Perform.Given>> =>
+    run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError | SchemaError, R>,
+    hooks?: Hooks<NoInfer<PayloadOf<P>>, NoInfer<A>, R2>
+  ): Layer.Layer<never, never, Tasks | Exclude<R | R2, Perform.Given>> =>
     Layer.effectDiscard(
       Effect.gen(function* () {
         const tasks = yield* Tasks
-        const context = yield* Effect.context<Exclude<R, Perform.Given>>()
+        const context = yield* Effect.context<Exclude<R | R2, Perform.Given>>()
         const registered: Registered = {
           task,
-          perform: Perform.make(task, run, context)
+          perform: Perform.make<N, P, A, E, R | R2>(task, run, context, hooks)
         }
         yield* Effect.acquireRelease(tasks.register(registered), () => tasks.unregister(registered))
       })

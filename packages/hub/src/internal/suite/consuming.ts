@@ -36,6 +36,34 @@ const ownChannel = Effect.fnUntraced(function* (place: Place) {
 })
 
 export const consuming: ReadonlyArray<Case> = [
+  test("qos bounds what all consumers of a channel hold together, and can be changed", (place) =>
+    Effect.gen(function* () {
+      const one = yield* place.queue()
+      const other = yield* place.queue()
+      yield* place.send(one.name, ["1", "2", "3", "4"])
+      yield* place.send(other.name, ["5", "6", "7", "8"])
+      const { channel } = yield* ownChannel(place)
+      yield* channel.qos(3)
+      const consumers = [
+        yield* inbox(channel, one.name, { prefetch: 4 }),
+        yield* inbox(channel, other.name, { prefetch: 4 })
+      ]
+      const held = Effect.map(
+        Effect.all([place.info(one.name), place.info(other.name)]),
+        ([first, second]) => 8 - first.messageCount - second.messageCount
+      )
+      yield* eventually(held, (count) => count >= 3)
+      yield* Effect.repeat(
+        Effect.map(held, (count) => assert.strictEqual(count, 3)),
+        { times: 20 }
+      )
+      yield* channel.qos(5)
+      assert.strictEqual(yield* eventually(held, (count) => count >= 5), 5)
+      yield* channel.qos(Number.POSITIVE_INFINITY)
+      assert.strictEqual(yield* eventually(held, (count) => count >= 8), 8)
+      for (const consumer of consumers) for (const delivery of yield* consumer.take(4)) yield* delivery.ack
+    })),
+
   test("a consumer gets what waits, and what comes later", ({ channel, queue, send }) =>
     Effect.gen(function* () {
       const { name } = yield* queue()

@@ -105,6 +105,23 @@ const holding = Effect.fnUntraced(function* (place: Place, queue: string, count:
 })
 
 export const settling: ReadonlyArray<Case> = [
+  test("what is released is next in line, in the order it had, and was not looked at", ({ channel, queue, send }) =>
+    Effect.gen(function* () {
+      const { name } = yield* queue()
+      yield* send(name, ["1", "2", "3", "4"])
+      const taken = [yield* getOne(channel, name), yield* getOne(channel, name), yield* getOne(channel, name)]
+      const counts = taken.map(({ deliveryCount }) => deliveryCount)
+      for (const delivery of taken.slice(1).toReversed()) yield* delivery.release
+      const again = [yield* getOne(channel, name), yield* getOne(channel, name)]
+      assert.deepStrictEqual(texts(again), ["2", "3"])
+      assert.isTrue(again.every(({ redelivered }) => redelivered))
+      assert.deepStrictEqual(
+        again.map(({ deliveryCount }) => deliveryCount),
+        counts.slice(1)
+      )
+      assert.strictEqual(yield* tooLate(taken[1]!.release), 1)
+    })),
+
   test("an acknowledged message is gone", (place) =>
     Effect.gen(function* () {
       const { name } = yield* place.queue()

@@ -3,8 +3,9 @@
  * that computes holds up all the others, and wants the thread pool.
  *
  * A fiber cannot be killed. One that runs past its hard limit is interrupted and abandoned: its slot is free at once, and
- * what it goes on doing is done for nobody.
+ * what it goes on doing is done for nobody. One that does not end when its run is interrupted is abandoned 5 s later.
  */
+import { Host } from "@apium/hub/Host"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -12,37 +13,62 @@ import * as Option from "effect/Option"
 import type { Outcome } from "../Outcome.ts"
 import { type Job, Pool } from "../Pool.ts"
 
-export const layer: Layer.Layer<Pool> = Layer.succeed(Pool, {
-  name: "fiber",
-  size: () => Number.POSITIVE_INFINITY,
-  run: (job) => limited(job, perform(job)),
-  kill: () => Effect.void,
-  resize: () => Effect.void,
-  stats: () => ({ implementation: "fiber" })
+export const layer: Layer.Layer<Pool> = Layer.effect(
+  Pool,
+  Effect.map(Host, ({ pid }) => ({
+    name: "fiber",
+    size: () => Number.POSITIVE_INFINITY,
+    run,
+    kill: () => Effect.void,
+    resize: () => Effect.void,
+    // No `max-concurrency`: it is the worker's.
+    stats: () => ({ implementation: "fiber", ...inThisProcess(pid) })
+  }))
+)
+
+/** What a pool without children has to say to `inspect stats`. */
+export const inThisProcess = (pid: number) => ({
+  processes: [pid],
+  "max-tasks-per-child": "N/A",
+  "put-guarded-by-semaphore": false,
+  timeouts: [0, 0]
 })
 
-/** Runs the handler in the present fiber. */
-export const perform = ({ registered, call, info, updateState, sendEvent }: Job): Effect.Effect<Outcome> =>
+/** How long a handler may take to end when its run is interrupted. */
+const grace = "5 seconds"
+
+/** Runs the handler in a fiber that can be let go of. */
+export const run = (job: Job): Effect.Effect<Outcome> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.forkDetach(perform(job), { startImmediately: true }), (fiber) =>
+      Effect.onInterrupt(restore(limited(job, fiber)), () => interrupt(job, fiber))
+    )
+  )
+
+const perform = ({ registered, call, info, updateState, sendEvent }: Job): Effect.Effect<Outcome> =>
   registered.perform(call, { ...info, parentId: Option.fromNullOr(info.parentId), updateState, sendEvent })
 
-/** With its hard limit, if it has one. */
-export const limited = ({ info }: Job, performed: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
-  const [hard] = info.timeLimit
+const limited = (job: Job, fiber: Fiber.Fiber<Outcome>): Effect.Effect<Outcome> => {
+  const [hard] = job.info.timeLimit
   return hard === null
-    ? performed
-    : Effect.flatMap(Effect.forkDetach(performed), (fiber) =>
-        Effect.onInterrupt(
-          Effect.timeoutOrElse(Fiber.join(fiber), {
-            duration: hard * 1000,
-            orElse: () => {
-              fiber.interruptUnsafe()
-              return Effect.as(
-                Effect.logError("A task ran past its time limit, and was abandoned", { id: info.id, task: info.name }),
-                { _tag: "TimedOut", timeLimit: hard } as const
-              )
-            }
-          }),
-          () => Fiber.interrupt(fiber)
-        )
-      )
+    ? Fiber.join(fiber)
+    : Effect.timeoutOrElse(Fiber.join(fiber), {
+        duration: hard * 1000,
+        orElse: () => {
+          fiber.interruptUnsafe()
+          return Effect.as(abandoned(job, "ran past its time limit"), { _tag: "TimedOut", timeLimit: hard } as const)
+        }
+      })
 }
+
+const interrupt = (job: Job, fiber: Fiber.Fiber<Outcome>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    fiber.interruptUnsafe()
+    return Effect.timeoutOrElse(Effect.interruptible(Effect.asVoid(Fiber.await(fiber))), {
+      duration: grace,
+      orElse: () => abandoned(job, `was interrupted and did not end within ${grace}`)
+    })
+  })
+
+const abandoned = ({ info: { id, name } }: Job, why: string): Effect.Effect<void> =>
+  Effect.logError(`A task ${why}, and was abandoned`, { id, task: name })

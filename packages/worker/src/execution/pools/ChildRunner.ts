@@ -1,6 +1,6 @@
 /**
- * The thread's side of `ThreadPool`: builds the handlers once, then runs what it is sent. A runtime's door
- * supplies the platform (`@apium/worker/node` has it for worker threads).
+ * The child's side of `ChildPool`: builds the handlers once, then runs what it is sent. A runtime's door supplies the platform
+ * (`@apium/worker/node` has it for worker threads and child processes).
  */
 import type { HubError } from "@apium/hub/HubError"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
@@ -20,25 +20,36 @@ import type { TaskContext } from "../../task/TaskContext.ts"
 import * as TaskError from "../../task/TaskError.ts"
 import { Tasks } from "../../task/Tasks.ts"
 import type { Outcome } from "../Outcome.ts"
-import * as Protocol from "./ThreadProtocol.ts"
+import * as Protocol from "./ChildProtocol.ts"
+
+/** What a child knows of itself. */
+export interface Self {
+  readonly place: "thread" | "process"
+  /** Of its thread or process. */
+  readonly id: number
+  /** KiB of memory of its own; 0 for a thread, which shares its process's. */
+  readonly resident: () => number
+}
 
 /**
  * Serves the pool until it says to close, or until the platform does. Handlers that cannot be built are reported to the pool,
- * not thrown: it decides what to do about a thread that never gets ready.
+ * not thrown: it decides what to do about a child that never gets ready.
  */
 export const run = <E>(
+  self: Self,
   handlers: Layer.Layer<never, E, Tasks>
 ): Effect.Effect<void, WorkerError, WorkerRunnerPlatform> =>
   Effect.gen(function* () {
-    const runner = yield* (yield* WorkerRunnerPlatform).start<Protocol.FromThread, Protocol.ToThread>()
-    yield* Effect.matchCauseEffect(Effect.scoped(serve(runner, handlers)), {
+    const runner = yield* (yield* WorkerRunnerPlatform).start<Protocol.FromChild, Protocol.ToChild>()
+    yield* Effect.matchCauseEffect(Effect.scoped(serve(self, runner, handlers)), {
       onFailure: (cause) => runner.send(0, { _tag: "LoadFailed", text: TaskError.traceback(cause) }),
       onSuccess: () => runner.send(0, { _tag: "Closed" })
     })
   })
 
 const serve = Effect.fnUntraced(function* <E>(
-  runner: WorkerRunner<Protocol.FromThread, Protocol.ToThread>,
+  self: Self,
+  runner: WorkerRunner<Protocol.FromChild, Protocol.ToChild>,
   handlers: Layer.Layer<never, E, Tasks>
 ) {
   const tasks = Context.get(yield* Layer.build(Layer.provideMerge(handlers, Tasks.layer)), Tasks)
@@ -61,6 +72,18 @@ const serve = Effect.fnUntraced(function* <E>(
           .pipe(Effect.andThen(Deferred.await(answer)), Effect.ensuring(Effect.sync(() => updates.delete(request))))
       })
 
+  /** Fields no event can carry cost the event, as they do in the worker itself, and not the task. */
+  const sendEvent =
+    (id: number): TaskContext["Service"]["sendEvent"] =>
+    (type, fields) =>
+      Effect.suspend(() => {
+        try {
+          return runner.send(0, { _tag: "SendEvent", id, type, fields: Protocol.encodeFields(fields) })
+        } catch (error) {
+          return Effect.logDebug("An event could not be sent", { reason: (error as Json.JsonError).message })
+        }
+      })
+
   const perform = (id: number, text: string): Effect.Effect<Outcome> =>
     Effect.suspend(() => {
       const { call, info } = Protocol.decodeWork(text)
@@ -70,17 +93,18 @@ const serve = Effect.fnUntraced(function* <E>(
         ...info,
         parentId: Option.fromNullOr(info.parentId),
         updateState: updateState(id),
-        sendEvent: () => Effect.void
+        sendEvent: sendEvent(id)
       })
     })
 
   const answer = (id: number, exit: Exit.Exit<Outcome>): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const outcome = Exit.isSuccess(exit) ? exit.value : broken(exit.cause)
-      return runner.send(0, { _tag: "Outcome", id, outcome: Protocol.encodeOutcome(outcome) })
+      const outcome = Exit.isSuccess(exit) ? exit.value : broken(exit.cause, self)
+      const text = Protocol.encodeOutcome(outcome, self.place)
+      return runner.send(0, { _tag: "Outcome", id, outcome: text, resident: self.resident() })
     })
 
-  const handle = (message: Protocol.ToThread): Effect.Effect<void> => {
+  const handle = (message: Protocol.ToChild): Effect.Effect<void> => {
     switch (message._tag) {
       case "Run": {
         const { id, work } = message
@@ -101,6 +125,8 @@ const serve = Effect.fnUntraced(function* <E>(
     }
   }
 
+  // What the pool sends from now on waits in the platform until the next line listens.
+  yield* runner.send(0, { _tag: "Ready", child: self.id })
   yield* Effect.raceFirst(
     runner.run((_port, message) => handle(message)),
     Deferred.await(closing)
@@ -114,7 +140,7 @@ const failed = (failure: Failure, traceback: string | null = null): Outcome => (
 })
 
 /** Interrupted, which nobody waits for, or work that could not be read. */
-const broken = (cause: Cause.Cause<never>): Outcome =>
+const broken = (cause: Cause.Cause<never>, { place }: Self): Outcome =>
   Cause.hasInterruptsOnly(cause)
-    ? failed(TaskError.workerLost("The task was interrupted in its thread"))
+    ? { _tag: "Lost", text: `The task was interrupted in its ${place}` }
     : failed(TaskError.toFailure(Cause.squash(cause)), TaskError.traceback(cause))

@@ -1,0 +1,160 @@
+/**
+ * The options of a signature as a task message has them (celery/app/amqp.py `as_task_v2`). They come from the wire and from
+ * senders in any language: what makes no sense throws a `TypeError` that names the option. Options nobody here knows change
+ * nothing, as in Celery.
+ */
+import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import * as Signature from "@apium/protocol/celery/Signature"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import { type KombuJson, PyDateTime } from "@apium/protocol/kombu/Json"
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import type { TaskOptions } from "../task/Task.ts"
+import type { Outgoing } from "./Publisher.ts"
+
+export interface Given {
+  /** Come before the signature's own, unless it is immutable. */
+  readonly args: ReadonlyArray<KombuJson>
+  /** What is to follow, in the wire's order: the next step last. */
+  readonly chain: ReadonlyArray<Signature.Signature>
+  readonly rootId: string
+  readonly parentId: string
+}
+
+export interface Sender {
+  /** Milliseconds since the epoch. */
+  readonly now: number
+  /** What the definition of a task says, where it is known. */
+  readonly optionsOf: (task: string) => TaskOptions | undefined
+  readonly defaultQueue: string
+  readonly origin: string
+}
+
+type Options = Readonly<Record<string, unknown>>
+
+interface Call {
+  readonly args: ReadonlyArray<KombuJson>
+  readonly kwargs: Readonly<Record<string, KombuJson>>
+}
+
+const wrong = (name: string, wanted: string): never => {
+  throw new TypeError(`options.${name} should be ${wanted}`)
+}
+
+const text = (options: Options, name: string): string | undefined => {
+  const value = options[name] ?? undefined
+  return value === undefined || typeof value === "string" ? value : wrong(name, "a string")
+}
+
+const number = (options: Options, name: string): number | undefined => {
+  const value = options[name] ?? undefined
+  if (value === undefined || (typeof value === "number" && Number.isFinite(value))) return value
+  return typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : wrong(name, "a number")
+}
+
+const record = (options: Options, name: string): Options | undefined => {
+  const value = options[name] ?? undefined
+  if (value === undefined) return undefined
+  return typeof value === "object" && !Array.isArray(value) ? (value as Options) : wrong(name, "an object")
+}
+
+/** Milliseconds since the epoch. */
+const time = (options: Options, name: string): number | undefined => {
+  const value = options[name] ?? undefined
+  if (value === undefined) return undefined
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.getTime()
+  const written = value instanceof PyDateTime ? value.text : value
+  const parsed = typeof written === "string" ? TaskMessage.parseEta(written) : undefined
+  return parsed !== undefined && Result.isSuccess(parsed) ? parsed.success : wrong(name, "an ISO 8601 time")
+}
+
+const list = (options: Options, name: string): ReadonlyArray<Signature.Signature> =>
+  Signature.decodeListUnsafe(options[name], `options.${name}`) ?? []
+
+const orNull = <A>(items: ReadonlyArray<A>): ReadonlyArray<A> | null => (items.length === 0 ? null : items)
+
+/** Two lists of signatures on the wire, as one; each may be a single signature, or not there. */
+export const both = (one: unknown, other: unknown): ReadonlyArray<unknown> | undefined => {
+  const all = [one, other].flatMap((value) =>
+    value === undefined || value === null ? [] : value
+  ) as ReadonlyArray<unknown>
+  return all.length === 0 ? undefined : all
+}
+
+const embedOf = (options: Options, given: Given): TaskMessage.Embed => {
+  const callbacks = list(options, "link")
+  const errbacks = list(options, "link_error")
+  // What a signature has of its own comes first: it is nearer to it.
+  const chain = [...given.chain, ...list(options, "chain")]
+  const chord = record(options, "chord")
+  return callbacks.length + errbacks.length + chain.length === 0 && chord === undefined
+    ? TaskMessage.emptyEmbed
+    : {
+        callbacks: orNull(callbacks),
+        errbacks: orNull(errbacks),
+        chain: orNull(chain),
+        chord: chord === undefined ? null : Signature.decodeUnsafe(chord, "options.chord")
+      }
+}
+
+const stampsOf = (options: Options): Pick<TaskMessage.TaskHeaders, "stampedHeaders" | "stamps"> | undefined => {
+  const names = options.stamped_headers ?? undefined
+  if (names === undefined) return undefined
+  if (!Array.isArray(names) || !names.every((name): name is string => typeof name === "string")) {
+    return wrong("stamped_headers", "a list of names")
+  }
+  const found = names.filter((name) => Object.hasOwn(options, name))
+  return { stampedHeaders: names, stamps: Object.fromEntries(found.map((name) => [name, options[name]])) }
+}
+
+/** One task, told by its signature's options, and where they say nothing by its definition. */
+export const outgoingUnsafe = (task: string, call: Call, options: Options, given: Given, sender: Sender): Outgoing => {
+  const known = sender.optionsOf(task)
+  const { now } = sender
+  const countdown = number(options, "countdown")
+  const eta = countdown === undefined ? time(options, "eta") : now + countdown * 1000
+  const waits = typeof options.expires === "number" ? options.expires * 1000 : undefined
+  const expires = waits === undefined ? time(options, "expires") : now + waits
+  const fallback = expires === undefined && known?.expires !== undefined ? Duration.toMillis(known.expires) : undefined
+  const expiresAt = fallback === undefined ? expires : now + fallback
+  const expiration = waits ?? fallback
+  const exchange = text(options, "exchange")
+  const id = text(options, "task_id") ?? crypto.randomUUID()
+  return {
+    task: {
+      headers: TaskMessage.makeHeaders({
+        task,
+        id,
+        shadow: text(options, "shadow") ?? null,
+        eta: eta === undefined ? null : TaskMessage.formatEta(eta),
+        expires: expiresAt === undefined ? null : TaskMessage.formatEta(expiresAt),
+        group: text(options, "group_id") ?? null,
+        groupIndex: number(options, "group_index") ?? null,
+        timelimit: [number(options, "time_limit") ?? null, number(options, "soft_time_limit") ?? null],
+        rootId: given.rootId,
+        parentId: given.parentId,
+        argsrepr: PythonRepr.argsRepr(call.args),
+        kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
+        origin: sender.origin,
+        ignoreResult:
+          options.ignore_result === undefined ? (known?.ignoreResult ?? false) : options.ignore_result === true,
+        replacedTaskNesting: number(options, "replaced_task_nesting") ?? 0,
+        ...stampsOf(options),
+        extra: record(options, "headers") ?? {}
+      }),
+      ...call,
+      embed: embedOf(options, given)
+    },
+    to:
+      exchange === undefined
+        ? { queue: text(options, "queue") ?? known?.queue ?? sender.defaultQueue }
+        : { exchange, routingKey: text(options, "routing_key") ?? "" },
+    priority: number(options, "priority") ?? known?.priority ?? 0,
+    replyTo: text(options, "reply_to"),
+    expiration:
+      expiration === undefined || !Number.isFinite(expiration) ? undefined : Math.max(0, Math.ceil(expiration)),
+    notBefore: eta,
+    serializer: text(options, "serializer"),
+    compression: text(options, "compression")
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * Celery's commands (celery/worker/control.py, WIRE 4.8), with its texts and in its shapes. Commands that ask change nothing;
+ * all of them accept arguments they do not know, and ignore them.
+ */
+import * as Mailbox from "@apium/hub/Mailbox"
+import { Host } from "@apium/hub/Host"
+import type { Queue } from "@apium/hub/Queue"
+import * as ControlMessage from "@apium/protocol/celery/ControlMessage"
+import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { EventDispatcher } from "../events/EventDispatcher.ts"
+import * as Heartbeat from "../events/Heartbeat.ts"
+import { LogicalClock } from "../events/LogicalClock.ts"
+import { Pool } from "../execution/Pool.ts"
+import type { Request } from "../execution/Request.ts"
+import { Requests } from "../execution/Requests.ts"
+import { Shutdown } from "../Shutdown.ts"
+import { Tasks } from "../task/Tasks.ts"
+import { ArgumentError, type Reader, reader } from "./Arguments.ts"
+import type { Handler } from "./Panel.ts"
+import * as Shown from "./Shown.ts"
+
+const { error, ok, texts } = ControlMessage
+
+export interface Options {
+  /** The node name: `celery@host`. */
+  readonly hostname: string
+  readonly queues: ReadonlyArray<Queue>
+  /** What `stats` shows of the broker, under kombu's names (`hostname`, `transport`, ...). No password belongs here. */
+  readonly broker?: { readonly [key: string]: KombuJson } | undefined
+}
+
+/** kombu's `Connection.info`, as far as it is known. */
+const unknownBroker = {
+  hostname: null,
+  userid: null,
+  virtual_host: null,
+  port: null,
+  insist: false,
+  ssl: false,
+  transport: null,
+  connect_timeout: null,
+  transport_options: {},
+  login_method: null,
+  uri_prefix: null,
+  heartbeat: null,
+  failover_strategy: null,
+  alternates: [],
+  credential_provider: null
+}
+
+/** Seconds: what Celery says of a heartbeat that was asked for. */
+const askedInterval = 5
+
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<
+  ReadonlyArray<readonly [name: string, handler: Handler]>,
+  never,
+  Requests | Tasks | Pool | EventDispatcher | LogicalClock | Shutdown
+> {
+  const requests = yield* Requests
+  const tasks = yield* Tasks
+  const pool = yield* Pool
+  const events = yield* EventDispatcher
+  const clock = yield* LogicalClock
+  const shutdown = yield* Shutdown
+  const { pid } = yield* Host
+  const started = yield* Clock.currentTimeMillis
+  const node = { hostname: options.hostname, pid }
+  /** By task; there are no more than are registered. */
+  const changed = new Map<string, Shown.Changed>()
+  const change = (task: string, what: Shown.Changed) => void changed.set(task, { ...changed.get(task), ...what })
+
+  /** A command by the name the errors say; it answers, or throws an `ArgumentError`. */
+  const command = (
+    name: string,
+    answer: (args: Reader) => Effect.Effect<unknown, unknown>
+  ): readonly [string, Handler] => [name, (args) => Effect.suspend(() => answer(reader(name, args)))]
+
+  /** One that answers at once. */
+  const inspect = (name: string, answer: (args: Reader) => unknown) =>
+    command(name, (args) => Effect.sync(() => answer(args)))
+
+  const held = (): ReadonlyArray<Request> => [
+    ...requests.active().map(({ request }) => request),
+    ...requests.reserved(),
+    ...requests.scheduled().map(({ request }) => request)
+  ]
+
+  const revoke = (ids: ReadonlyArray<string>, terminate: boolean, signal: string) => {
+    if (!terminate) return Effect.as(requests.revoke(ids), ok(texts.revoked(ids)))
+    const wanted = new Set(ids)
+    const found = new Set(held().flatMap(({ message: { headers } }) => (wanted.has(headers.id) ? [headers.id] : [])))
+    return Effect.as(requests.revoke(ids, { terminate, signal }), ok(texts.terminated([...found])))
+  }
+
+  const stats = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    return {
+      total: Object.fromEntries(requests.totals()),
+      pid,
+      clock: String(clock.value()),
+      uptime: Math.round((now - started) / 1000),
+      pool: {
+        "max-concurrency": requests.concurrency(),
+        processes: [pid],
+        "max-tasks-per-child": "N/A",
+        "put-guarded-by-semaphore": false,
+        timeouts: [0, 0],
+        ...pool.stats()
+      },
+      broker: { ...unknownBroker, ...options.broker },
+      prefetch_count: requests.prefetch(),
+      // Python's word where the platform has none.
+      rusage: "N/A"
+    }
+  })
+
+  return [
+    inspect("ping", () => ControlMessage.pong),
+    inspect("clock", () => ({ clock: clock.value() })),
+    command("stats", () => stats),
+    inspect("active", (args) => {
+      const safe = args.flag("safe")
+      return requests.active().map(({ request, timeStart }) => Shown.request(request, node, { timeStart, safe }))
+    }),
+    inspect("reserved", () => requests.reserved().map((request) => Shown.request(request, node))),
+    inspect("scheduled", () =>
+      requests.scheduled().map(
+        ({ request, until }): ControlMessage.ScheduledInfo => ({
+          eta: TaskMessage.formatEta(until),
+          priority: 6,
+          request: Shown.request(request, node)
+        })
+      )
+    ),
+    inspect("revoked", () => requests.revoked()),
+    inspect("query_task", (args) => {
+      const wanted = new Set(args.texts("ids"))
+      const found = (state: string, request: Request, timeStart?: number) =>
+        wanted.has(request.message.headers.id)
+          ? [[request.message.headers.id, [state, Shown.request(request, node, { timeStart })]] as const]
+          : []
+      return Object.fromEntries([
+        ...requests.reserved().flatMap((request) => found("reserved", request)),
+        ...requests.active().flatMap(({ request, timeStart }) => found("active", request, timeStart))
+      ])
+    }),
+    command("registered", (args) => {
+      const items = args.get("taskinfoitems") === undefined ? [] : args.texts("taskinfoitems")
+      const builtins = args.flag("builtins")
+      return Effect.map(tasks.names, (names) =>
+        names
+          .filter((name) => builtins || !name.startsWith("celery."))
+          .map((name) => {
+            const registered = tasks.find(name)
+            return registered === undefined ? name : Shown.task(registered.task, changed.get(name), items)
+          })
+      )
+    }),
+    inspect("active_queues", () => options.queues.map(Shown.queue)),
+
+    command("revoke", (args) => revoke(args.texts("task_id"), args.flag("terminate"), args.signal("signal"))),
+    command("terminate", (args) => {
+      args.required("signal")
+      return revoke(args.texts("task_id"), true, args.signal("signal"))
+    }),
+    command("revoke_by_stamped_headers", (args) => {
+      const headers = stampsOf(args)
+      const values = Object.fromEntries(
+        Object.entries(headers).map(([header, stamps]) => [header, typeof stamps === "string" ? [stamps] : stamps])
+      )
+      const terminate = args.flag("terminate")
+      const shown = PythonRepr.repr(headers)
+      return Effect.map(
+        requests.revokeByStampedHeaders(values, terminate ? { terminate, signal: args.signal("signal") } : {}),
+        (ids) => {
+          if (!terminate) return ok(`headers ${shown} flagged as revoked, but not terminated`)
+          return ok(ids.length === 0 ? `headers ${shown} were not terminated` : `headers ${shown} revoked`)
+        }
+      )
+    }),
+    command("rate_limit", (args) => {
+      const task = args.text("task_name")
+      const rate = args.required("rate_limit")
+      if (rate !== null && typeof rate !== "string" && typeof rate !== "number") {
+        throw args.wrong("rate_limit", "a number, a text as 10/m, or null")
+      }
+      if (tasks.find(task) === undefined) return Effect.succeed(error("unknown task"))
+      const lifted = rate === null || rate === "" || rate === 0
+      return Effect.match(requests.rateLimit(task, lifted ? null : rate), {
+        onFailure: (text) => error(`Invalid rate limit string: ${PythonRepr.exceptionRepr("ValueError", [text])}`),
+        onSuccess: () => {
+          change(task, { rate_limit: lifted ? null : rate })
+          return ok(lifted ? texts.rateLimitDisabled : texts.rateLimitSet)
+        }
+      })
+    }),
+    command("time_limit", (args) => {
+      const task = args.get("task_name") ?? null
+      if (task !== null && typeof task !== "string") throw args.wrong("task_name", "a string")
+      const [hard, soft] = [args.seconds("hard"), args.seconds("soft")]
+      if (task === null || tasks.find(task) === undefined) return Effect.succeed(error("unknown task"))
+      return Effect.map(requests.timeLimit(task, { hard, soft }), () => {
+        change(task, { time_limit: hard, soft_time_limit: soft })
+        return ok(texts.timeLimitSet)
+      })
+    }),
+    inspect("enable_events", () => ok(events.enable() ? texts.eventsEnabled : texts.eventsAlreadyEnabled)),
+    inspect("disable_events", () => ok(events.disable() ? texts.eventsDisabled : texts.eventsAlreadyDisabled)),
+    command("heartbeat", () =>
+      Effect.map(Heartbeat.fields(requests, askedInterval), (fields) => {
+        events.send("worker-heartbeat", fields)
+        return null
+      })
+    ),
+    command("shutdown", () =>
+      Effect.logWarning("Got shutdown from remote").pipe(
+        Effect.andThen(shutdown.request("warm")),
+        Effect.as(Mailbox.noReply)
+      )
+    )
+  ]
+})
+
+type Stamps = Readonly<Record<string, string | ReadonlyArray<string>>>
+
+/** `{"header": "value"}`, `{"header": ["one", "two"]}`, or `["header=value"]` as the command line sends it. */
+const stampsOf = (args: Reader): Stamps => {
+  const given = args.required("headers")
+  const wrong = () => args.wrong("headers", "an object of a text or a list of texts each, or a list of header=value")
+  const isText = (value: unknown): value is string => typeof value === "string"
+  if (Array.isArray(given)) {
+    return Object.fromEntries(
+      given.map((pair: unknown) => {
+        if (!isText(pair)) throw wrong()
+        const at = pair.indexOf("=")
+        if (at < 0) throw new ArgumentError("ValueError", `${PythonRepr.repr(pair.slice(0, 80))} should be header=value`)
+        return [pair.slice(0, at), pair.slice(at + 1)]
+      })
+    )
+  }
+  if (typeof given !== "object" || given === null) throw wrong()
+  return Object.fromEntries(
+    Object.entries(given).map(([header, value]: [string, unknown]) => {
+      if (isText(value) || (Array.isArray(value) && value.every(isText))) return [header, value]
+      throw wrong()
+    })
+  )
+}

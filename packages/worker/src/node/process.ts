@@ -1,0 +1,24 @@
+/**
+ * What a process of `layerProcessPool` runs: the handlers of the module it is given, under `ChildRunner`. It is an entry
+ * point, loaded by its URL and by nothing else.
+ *
+ * It ends when its parent says so, or is gone. Signals meant for the worker reach its children, too (Ctrl-C in a terminal, a
+ * service manager that stops the group), and they let them pass: the worker decides.
+ */
+import * as Effect from "effect/Effect"
+import * as ChildRunner from "../execution/pools/ChildRunner.ts"
+import * as childProcesses from "./childProcesses.ts"
+import * as handlers from "./handlers.ts"
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"] as const) process.on(signal, () => undefined)
+
+process.on("disconnect", () => process.exit())
+if (process.connected === false) process.exit()
+
+const self: ChildRunner.Self = {
+  place: "process",
+  id: process.pid,
+  resident: () => Math.round(process.memoryUsage.rss() / 1024)
+}
+
+Effect.runFork(Effect.provide(ChildRunner.run(self, handlers.load(process.argv[2]!)), childProcesses.layerRunner))
