@@ -174,6 +174,8 @@ export const cast = Effect.fnUntraced(function* (
   yield* connection.publish(request, { exchange: exchange.name, routingKey: "" })
 })
 
+// Pure, so that a bundle with `cast` alone leaves them out: 2.7 KB gzipped of what a client at the edge ships.
+
 /** `undefined`: too late, for another request, or no reply at all. */
 const readReply = /* @__PURE__ */ Effect.fnUntraced(function* (
   { message }: Delivery,

@@ -4,7 +4,10 @@
  *
  * @module
  */
+export * as Beat from "./beat/Beat.ts"
+export * as Schedule from "./beat/Schedule.ts"
 export * as AsyncResult from "./client/AsyncResult.ts"
+export * as Blueprint from "./Blueprint.ts"
 export { Client } from "./client/Client.ts"
 export * as MemoryBackend from "./client/backends/MemoryBackend.ts"
 export { ResultBackend } from "./client/ResultBackend.ts"
@@ -14,6 +17,9 @@ export { Pool } from "./execution/Pool.ts"
 export * as ChildPool from "./execution/pools/ChildPool.ts"
 export * as FiberPool from "./execution/pools/FiberPool.ts"
 export * as InlinePool from "./execution/pools/InlinePool.ts"
+export { Requests } from "./execution/Requests.ts"
+export * as Profile from "./Profile.ts"
+export * as Shutdown from "./Shutdown.ts"
 export * as Retry from "./task/Retry.ts"
 export * as Task from "./task/Task.ts"
 export { TaskContext } from "./task/TaskContext.ts"

@@ -21,6 +21,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as LogicalClock from "../events/LogicalClock.ts"
+import * as Origin from "../events/Origin.ts"
+import * as SentEvent from "../events/SentEvent.ts"
 import type { Params } from "../task/Binding.ts"
 import * as Countdown from "../task/Countdown.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
@@ -130,6 +133,13 @@ const make = Effect.fnUntraced(function* (
   const publisher = Publisher.make(connection, options.queues ?? [], options.middleware)
   const defaultQueue = options.defaultQueue ?? "celery"
   const origin = `gen${host.pid}@${host.hostname}`
+  const said =
+    options.sendSentEvent === true
+      ? SentEvent.make(
+          connection,
+          Origin.make({ hostname: origin, pid: host.pid }, yield* Clock.Clock, LogicalClock.make())
+        )
+      : () => Effect.void
   // One id per client: where an rpc backend listens, and always sent.
   const replyTo = crypto.randomUUID()
 
@@ -219,6 +229,7 @@ const make = Effect.fnUntraced(function* (
         Effect.flatMapEager(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
       )
       yield* publisher.publishAll(batch)
+      yield* said(batch)
       return batch.map((sent) => result(sent, task))
     })
 
@@ -228,6 +239,7 @@ const make = Effect.fnUntraced(function* (
         const when = yield* moment
         const sent = yield* outgoing(task.name, yield* encoder(task)(payload), task.options, send, when)
         yield* publisher.publish(sent)
+        yield* said([sent])
         return result(sent, task)
       }),
     sendAll,
@@ -235,6 +247,7 @@ const make = Effect.fnUntraced(function* (
       Effect.gen(function* () {
         const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* moment)
         yield* publisher.publish(sent)
+        yield* said([sent])
         return result(sent, anything)
       })
   }

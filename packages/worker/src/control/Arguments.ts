@@ -78,7 +78,10 @@ export const reader = (command: string, args: Arguments): Reader => {
       if (value === null || value === 0) return null
       if (typeof value !== "number") throw wrong(name, "a number of seconds or null")
       if (value > 0 && Number.isFinite(value)) return value
-      throw new ArgumentError("ValueError", `${command}() argument '${name}' should be at least 0 seconds, and is ${value}`)
+      throw new ArgumentError(
+        "ValueError",
+        `${command}() argument '${name}' should be at least 0 seconds, and is ${value}`
+      )
     },
     signal: (name) => {
       const value = get(name) ?? "SIGTERM"
@@ -90,7 +93,10 @@ export const reader = (command: string, args: Arguments): Reader => {
       } else if (signals.includes(value.replace(/^SIG/, ""))) {
         return value.startsWith("SIG") ? value : `SIG${value}`
       }
-      throw new ArgumentError("ValueError", `there is no signal ${String(value).slice(0, 40)}: use a name such as SIGTERM or SIGKILL`)
+      throw new ArgumentError(
+        "ValueError",
+        `there is no signal ${String(value).slice(0, 40)}: use a name such as SIGTERM or SIGKILL`
+      )
     }
   }
 }

@@ -130,13 +130,11 @@ export const make = Effect.fnUntraced(function* (
     }),
     inspect("reserved", () => requests.reserved().map((request) => Shown.request(request, node))),
     inspect("scheduled", () =>
-      requests.scheduled().map(
-        ({ request, until }): ControlMessage.ScheduledInfo => ({
-          eta: TaskMessage.formatEta(until),
-          priority: 6,
-          request: Shown.request(request, node)
-        })
-      )
+      requests.scheduled().map(({ request, until }): ControlMessage.ScheduledInfo => ({
+        eta: TaskMessage.formatEta(until),
+        priority: 6,
+        request: Shown.request(request, node)
+      }))
     ),
     inspect("revoked", () => requests.revoked()),
     inspect("query_task", (args) => {
@@ -239,7 +237,8 @@ const stampsOf = (args: Reader): Stamps => {
       given.map((pair: unknown) => {
         if (!isText(pair)) throw wrong()
         const at = pair.indexOf("=")
-        if (at < 0) throw new ArgumentError("ValueError", `${PythonRepr.repr(pair.slice(0, 80))} should be header=value`)
+        if (at < 0)
+          throw new ArgumentError("ValueError", `${PythonRepr.repr(pair.slice(0, 80))} should be header=value`)
         return [pair.slice(0, at), pair.slice(at + 1)]
       })
     )

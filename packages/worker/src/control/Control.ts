@@ -60,8 +60,7 @@ export interface Failed {
   readonly error: string
 }
 
-export const isFailed = (reply: unknown): reply is Failed =>
-  ControlMessage.decodeReplyValue(reply)._tag === "Error"
+export const isFailed = (reply: unknown): reply is Failed => ControlMessage.decodeReplyValue(reply)._tag === "Error"
 
 export type Replies<A> = Effect.Effect<ReadonlyArray<Reply<A>>, HubError, Connection>
 
@@ -166,10 +165,7 @@ const change = (method: string, args: Arguments, options: ChangeOptions): Replie
 export const ping = (options: AskOptions = {}): Replies<Done> => ask("text", "ping", {}, options)
 
 /** These tasks are not to be run; those that run go on, unless terminated. */
-export const revoke = (
-  ids: string | ReadonlyArray<string>,
-  options: ChangeOptions & Terminate = {}
-): Replies<Done> =>
+export const revoke = (ids: string | ReadonlyArray<string>, options: ChangeOptions & Terminate = {}): Replies<Done> =>
   change(
     "revoke",
     { task_id: ids, terminate: options.terminate ?? false, signal: options.signal ?? "SIGTERM" },
@@ -194,11 +190,8 @@ export const terminate = (
 ): Replies<Done> => revoke(ids, { ...options, terminate: true })
 
 /** At most so many starts of a task in each worker, in Celery's notation (`10/m`); `null` lifts the limit. */
-export const rateLimit = (
-  task: string,
-  rate: string | number | null,
-  options: ChangeOptions = {}
-): Replies<Done> => change("rate_limit", { task_name: task, rate_limit: rate }, options)
+export const rateLimit = (task: string, rate: string | number | null, options: ChangeOptions = {}): Replies<Done> =>
+  change("rate_limit", { task_name: task, rate_limit: rate }, options)
 
 /** The limits of all runs of a task from now on; one that is left out is lifted. Python's workers answer, and go on as before. */
 export const timeLimit = (
@@ -222,8 +215,7 @@ export const heartbeat = (target: Target = {}): Effect.Effect<void, HubError, Co
   cast("heartbeat", {}, target)
 
 /** Workers stop warmly. No one answers. */
-export const shutdown = (target: Target = {}): Effect.Effect<void, HubError, Connection> =>
-  cast("shutdown", {}, target)
+export const shutdown = (target: Target = {}): Effect.Effect<void, HubError, Connection> => cast("shutdown", {}, target)
 
 // ---------------------------------------------------------------- asking
 

@@ -39,7 +39,11 @@ export class Panel extends Context.Service<
       Effect.gen(function* () {
         const panel = yield* Panel
         const context = yield* Effect.context<R>()
-        const provided: Handler = (args) => Effect.provideContext(Effect.suspend(() => handler(args)), context)
+        const provided: Handler = (args) =>
+          Effect.provideContext(
+            Effect.suspend(() => handler(args)),
+            context
+          )
         yield* Effect.acquireRelease(panel.register(name, provided), () => panel.unregister(name, provided))
       })
     )

@@ -53,7 +53,14 @@ const exchange = ({ name, type, durable, autoDelete, arguments: args }: Exchange
 })
 
 /** The nameless exchange, where a queue without a binding gets its messages from. */
-const nameless: Exchange = { name: "", type: "direct", durable: true, autoDelete: false, internal: false, arguments: {} }
+const nameless: Exchange = {
+  name: "",
+  type: "direct",
+  durable: true,
+  autoDelete: false,
+  internal: false,
+  arguments: {}
+}
 
 const millis = (value: unknown): number | null => (typeof value === "number" ? value / 1000 : null)
 

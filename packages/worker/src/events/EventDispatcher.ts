@@ -25,6 +25,7 @@ import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { LogicalClock } from "./LogicalClock.ts"
+import * as Origin from "./Origin.ts"
 
 /** What an event of this type says; a type of the application's own says what it likes. */
 export type FieldsOf<T extends string> = T extends keyof EventMessage.EventFields
@@ -95,12 +96,7 @@ export const layer = (options: Options): Layer.Layer<EventDispatcher, never, Con
       const { hostname } = options
       const always = options.events === true
       let enabled = always
-      const common = () => {
-        const now = wall.currentTimeMillisUnsafe()
-        // Celery counts hours west of UTC.
-        const utcoffset = new Date(now).getTimezoneOffset() / 60
-        return { hostname, utcoffset, pid, clock: logical.forward(), timestamp: now / 1000 }
-      }
+      const origin = Origin.make({ hostname, pid }, wall, logical)
       let unsent: Array<EventMessage.Event> = []
       /** Of the unsent ones. */
       let taskEvents = 0
@@ -160,7 +156,7 @@ export const layer = (options: Options): Layer.Layer<EventDispatcher, never, Con
           if (ofTasks.has(unsent.shift()!.type)) taskEvents--
           dropped++
         }
-        unsent.push(EventMessage.custom(type, common(), fields))
+        unsent.push(EventMessage.custom(type, origin(), fields))
         if (ofTask && ++taskEvents === EventMessage.bufferLimit) fork(drain)
         else if (!awaited) {
           awaited = true

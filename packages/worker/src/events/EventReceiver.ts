@@ -44,7 +44,9 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
       const clock = options.clock ?? LogicalClock.make()
       const queue = queueFor(options.routingKey ?? "#")
       const ask = Mailbox.cast({ method: "heartbeat" }, { clock: LogicalClock.forMailbox(clock) }).pipe(
-        Effect.catch((error) => Effect.logDebug("Workers could not be asked for a heartbeat", { reason: error.message }))
+        Effect.catch((error) =>
+          Effect.logDebug("Workers could not be asked for a heartbeat", { reason: error.message })
+        )
       )
       /** From the binding on the queue keeps what comes; who reads it may come later. */
       const attempt = Stream.unwrap(
@@ -59,7 +61,9 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
       )
       return attempt.pipe(
         Stream.retry(connection.recovery),
-        Stream.mapEffect(({ message }) => Effect.map(read(message), (events) => events.map((event) => heard(clock, event)))),
+        Stream.mapEffect(({ message }) =>
+          Effect.map(read(message), (events) => events.map((event) => heard(clock, event)))
+        ),
         Stream.flattenIterable
       )
     })

@@ -18,7 +18,7 @@ export const make =
       const { task, id } = request.message.headers
       yield* Effect.logInfo(why === "expired" ? "Discarded an expired task" : "Discarded a revoked task", { task, id })
       yield* results.revoked(Request.resultOf(request), why)
-      yield* request.delivery.ack
+      if (request.noAck !== true) yield* request.delivery.ack
       if (events.enabled()) {
         events.send("task-revoked", { uuid: id, terminated: false, signum: null, expired: why === "expired" })
       }

@@ -31,6 +31,9 @@ export interface RateLimit {
   readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
 }
 
+/** In milliseconds: so much of a pause (a handler that computes) is made up for. */
+const maxCatchUp = 100
+
 interface Bucket {
   /** Milliseconds between two starts; 0: no limit. */
   interval: number
@@ -73,16 +76,13 @@ export const make = (dependencies: {
     )
   }
 
-  const take = (bucket: Bucket, now: number): void => {
-    bucket.next = Math.max(bucket.next, now - bucket.interval) + bucket.interval
-  }
-
   const release = (bucket: Bucket): void => {
     const now = clock.currentTimeMillisUnsafe()
     while (bucket.waiting.length > 0 && (bucket.interval === 0 || bucket.next <= now)) {
       const request = MutableList.take(bucket.waiting)
       if (request === MutableList.Empty) return
-      if (bucket.interval > 0) take(bucket, now)
+      // Timers tick in milliseconds and come late: what is due since the last tick starts now.
+      bucket.next = Math.max(bucket.next, now - maxCatchUp) + bucket.interval
       due(request)
     }
     if (bucket.waiting.length > 0) arm(bucket)
@@ -106,7 +106,7 @@ export const make = (dependencies: {
       if (bucket === undefined || bucket.interval === 0) return false
       const now = clock.currentTimeMillisUnsafe()
       if (bucket.waiting.length === 0 && bucket.next <= now) {
-        take(bucket, now)
+        bucket.next = now + bucket.interval
         return false
       }
       MutableList.append(bucket.waiting, request)

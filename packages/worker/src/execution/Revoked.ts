@@ -31,7 +31,7 @@ class LimitedSet {
   add(key: string): void {
     this.#entries.delete(key)
     this.#entries.set(key, this.#now())
-    this.#prune()
+    if (this.#entries.size > maxRevokes) this.#prune(maxRevokes * 0.9)
   }
 
   has(key: string): boolean {
@@ -41,14 +41,15 @@ class LimitedSet {
   }
 
   keys(): ReadonlyArray<string> {
-    this.#prune()
+    this.#prune(maxRevokes)
     return [...this.#entries.keys()]
   }
 
-  #prune(): void {
+  /** A tenth at a time: a walk from a map's beginning passes all the entries that were deleted there. */
+  #prune(keep: number): void {
     const now = this.#now()
     for (const [key, added] of this.#entries) {
-      if (this.#entries.size <= maxRevokes && now - added < expires) return
+      if (this.#entries.size <= keep && now - added < expires) return
       this.#entries.delete(key)
     }
   }

@@ -20,7 +20,8 @@ import * as Result from "effect/Result"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
 import type { Registered, Tasks } from "../task/Tasks.ts"
-import type { Profile } from "../Profile.ts"
+import type { TaskOptions } from "../task/Task.ts"
+import * as Callbacks from "./Callbacks.ts"
 import type { Discard } from "./Discard.ts"
 import { type Request, resultOf } from "./Request.ts"
 import type { Results } from "./Results.ts"
@@ -35,9 +36,19 @@ export type Decision =
 
 const defaultMaxDeliveries = 20
 
-const settled: Decision = { _tag: "Settled" }
+/** For a task strategy that has settled the delivery itself. */
+export const settled: Decision = { _tag: "Settled" }
 
 export type Strategy = (delivery: Delivery) => Effect.Effect<Decision, HubError>
+
+/**
+ * A task type's own (Celery's `Task.Strategy`), given to `Tasks.handle`: it sees each readable request before anything is
+ * decided. `next` decides as for all others: revoked, given back too often, expired, not due.
+ */
+export type TaskStrategy = (
+  request: Request,
+  next: Effect.Effect<Decision, HubError>
+) => Effect.Effect<Decision, HubError>
 
 export const make = (dependencies: {
   readonly connection: Connection["Service"]
@@ -46,10 +57,13 @@ export const make = (dependencies: {
   readonly events: EventDispatcher["Service"]
   readonly discard: Discard
   readonly revoked: Revoked
-  readonly profile: Profile
+  readonly callbacks: Callbacks.Callbacks
+  /** Of tasks whose definition says nothing. */
+  readonly defaults: Pick<TaskOptions, "acksLate" | "timeLimit" | "softTimeLimit">
+  readonly noAck: boolean
   readonly serializers: Content.Registry
 }): Strategy => {
-  const { connection, tasks, results, events, discard, revoked, profile, serializers } = dependencies
+  const { connection, tasks, results, events, discard, revoked, callbacks, defaults, noAck, serializers } = dependencies
 
   /** No task at all, or one nobody can read. */
   const undecodable = (delivery: Delivery, text: string, id: string | undefined, failure: Failure) =>
@@ -78,14 +92,38 @@ export const make = (dependencies: {
       excModule: "kombu.exceptions"
     })
 
+  /** What was to be called when the task fails is called, though it never ran. */
+  const failed = (message: Pick<TaskMessage.TaskMessage, "headers" | "embed">, failure: Failure) =>
+    Callbacks.onFailure(message.embed)
+      ? Effect.catch(callbacks.onFailure(message, failure, null), (error) =>
+          Effect.logWarning("The errbacks of a task could not be sent", {
+            id: message.headers.id,
+            reason: error.message
+          })
+        )
+      : Effect.void
+
+  /** Who cannot run a task may still read its errbacks. */
+  const embedOf = (delivery: Delivery, headers: TaskMessage.TaskHeaders): Effect.Effect<TaskMessage.Embed> =>
+    Effect.match(
+      Effect.flatMap(Serializer.decodeWith(serializers, delivery.message), (payload) =>
+        Effect.fromResult(
+          Array.isArray(payload) ? decodeBody(headers, payload) : TaskMessage.decode(delivery.message.headers, payload)
+        )
+      ),
+      { onFailure: () => TaskMessage.emptyEmbed, onSuccess: ({ embed }) => embed }
+    )
+
   /** Visible to the sender, as in Celery; and where Celery drops the message, a deployment that lags behind can have it back. */
   const notRegistered = (delivery: Delivery, headers: TaskMessage.TaskHeaders) =>
     Effect.gen(function* () {
       yield* Effect.logError("Received a task that is not registered", { task: headers.task, id: headers.id })
-      yield* results.failure(headers, TaskError.notRegistered(headers.task), null)
+      const failure = TaskError.notRegistered(headers.task)
+      yield* results.failure(headers, failure, null)
+      yield* failed({ headers, embed: yield* embedOf(delivery, headers) }, failure)
       yield* DeadLetter.send(connection, delivery, "unregistered", `no handler for ${headers.task}`)
       if (events.enabled()) {
-        const exception = PythonRepr.exceptionRepr("NotRegistered", [headers.task])
+        const exception = PythonRepr.exceptionRepr(failure.excType, failure.excMessage)
         events.send("task-failed", { uuid: headers.id, exception })
       }
       return settled
@@ -99,6 +137,7 @@ export const make = (dependencies: {
       const failure = TaskError.tooManyDeliveries(deliveries)
       yield* Effect.logError("Dead-lettered a task that was given back too often", { task, id, deliveries })
       yield* results.failure(resultOf(request), failure, null)
+      yield* failed(message, failure)
       yield* DeadLetter.send(connection, delivery, "deliveries", `given back ${deliveries} times`)
       if (events.enabled()) {
         events.send("task-failed", {
@@ -141,13 +180,19 @@ export const make = (dependencies: {
     return Result.isFailure(decoded) ? invalid(delivery, decoded.failure) : decide(delivery, decoded.success)
   }
 
-  /** With what the profile says where the task's definition says nothing. */
   const withDefaults = (registered: Registered): Registered => {
-    const { task } = registered
-    if (profile.acksLate || task.options.acksLate !== undefined) return registered
     const known = defaulted.get(registered)
     if (known !== undefined) return known
-    const made: Registered = { ...registered, task: { ...task, options: { ...task.options, acksLate: false } } }
+    const { options } = registered.task
+    const {
+      acksLate = defaults.acksLate,
+      timeLimit = defaults.timeLimit,
+      softTimeLimit = defaults.softTimeLimit
+    } = options
+    const made: Registered = {
+      ...registered,
+      task: { ...registered.task, options: { ...options, acksLate, timeLimit, softTimeLimit } }
+    }
     defaulted.set(registered, made)
     return made
   }
@@ -156,15 +201,21 @@ export const make = (dependencies: {
 
   const decide = (delivery: Delivery, message: TaskMessage.TaskMessage): Effect.Effect<Decision, HubError> => {
     const { headers } = message
-    const registered = tasks.find(headers.task)
-    if (registered === undefined) return notRegistered(delivery, headers)
-    const request: Request = {
-      delivery,
-      registered: withDefaults(registered),
-      message,
-      sequence: ++received,
-      noAck: profile.noAck
-    }
+    const found = tasks.find(headers.task)
+    if (found === undefined) return notRegistered(delivery, headers)
+    const registered = withDefaults(found)
+    const request: Request = { delivery, registered, message, sequence: ++received, noAck }
+    return registered.strategy === undefined
+      ? judge(request)
+      : registered.strategy(
+          request,
+          Effect.suspend(() => judge(request))
+        )
+  }
+
+  const judge = (request: Request): Effect.Effect<Decision, HubError> => {
+    const { delivery, registered, message } = request
+    const { headers } = message
     if (revoked.has(headers)) return Effect.as(discard(request, "revoked"), settled)
     const deliveries = Option.getOrElse(delivery.deliveryCount, () => 0)
     if (deliveries >= (registered.task.options.maxDeliveries ?? defaultMaxDeliveries))

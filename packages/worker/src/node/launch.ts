@@ -2,21 +2,36 @@
 import { Host } from "@apium/hub/Host"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import type { Level, Shutdown } from "../Shutdown.ts"
+import { setInterval, setTimeout } from "node:timers"
+import * as Shutdown from "../Shutdown.ts"
 import { Worker } from "../Worker.ts"
 import { layerHost } from "./host.ts"
 
-const announced: Readonly<Record<Exclude<Level, "running">, string>> = {
+const announced = {
   warm: "Warm shutdown: tasks that run are finished; once more to interrupt them",
   soft: "Soft shutdown: tasks that run have some time to finish; once more to interrupt them",
   cold: "Cold shutdown: tasks that run are interrupted, and given back; once more to exit at once",
   hard: "Hard shutdown"
-}
+} as const
+
+const levels = ["warm", "soft", "cold", "hard"] as const
+
+/** Says where a ladder has led, whoever asked for it (a signal, remote control, the time that was up), and ends on its last rung. */
+const watch = (ladder: Shutdown.Shutdown["Service"]): Effect.Effect<void> =>
+  Effect.forEach(
+    levels,
+    (level) =>
+      Effect.andThen(
+        ladder.reached(level),
+        // A level that was passed on the way down says nothing.
+        Effect.suspend(() => (ladder.level() === level ? Effect.logWarning(announced[level]) : Effect.void))
+      ),
+    { concurrency: "unbounded", discard: true }
+  ).pipe(Effect.andThen(Effect.sync(() => process.exit(1))))
 
 /** Nothing else may be left to keep the process alive. */
 const keptAlive = Effect.acquireRelease(
@@ -28,43 +43,43 @@ const keptAlive = Effect.acquireRelease(
  * Runs a worker until a signal, remote control or an interruption ends it, and gives back how far down the ladder that went.
  * While it runs, SIGTERM, SIGINT, SIGQUIT and SIGHUP (as SIGTERM) are its own; a hard shutdown exits with code 1 on the spot.
  */
-export const launch = <E, R>(worker: Layer.Layer<Worker, E, R>): Effect.Effect<Level, E, R> =>
+export const launch = <E, R>(worker: Layer.Layer<Worker, E, R>): Effect.Effect<Shutdown.Level, E, R> =>
   Effect.gen(function* () {
     const { signals } = yield* Host
-    const early = Deferred.makeUnsafe<void>()
-    let shutdown: Shutdown["Service"] | undefined
-    let level: Level = "running"
+    // Before there is a worker, any signal ends the start, and the third one a start that does not end.
+    const starting = Shutdown.make({})
+    let ladder = starting
 
     // The signals outlive the worker: the last of them ends a worker that cannot end.
     yield* signals.pipe(
-      Stream.runForEach((signal) =>
-        Effect.gen(function* () {
-          // Before there is a worker, any of them ends the start.
-          const reached = shutdown === undefined ? "warm" : yield* shutdown.signal(signal)
-          if (shutdown === undefined) yield* Deferred.succeed(early, undefined)
-          if (reached === level || reached === "running") return
-          level = reached
-          yield* Effect.logWarning(announced[reached])
-          if (reached === "hard") process.exit(1)
-        })
-      ),
+      Stream.runForEach((signal) => Effect.suspend(() => ladder.signal(signal))),
       Effect.forkScoped({ startImmediately: true })
     )
+    yield* Effect.forkScoped(watch(starting), { startImmediately: true })
     yield* keptAlive
-    yield* Effect.scoped(
+    return yield* Effect.scoped(
       Effect.gen(function* () {
-        const started = yield* Effect.raceFirst(Layer.build(worker), Effect.as(Deferred.await(early), undefined))
-        if (started === undefined) return
-        const { shutdown: ladder, stopped } = Context.get(started, Worker)
-        shutdown = ladder
+        const started = yield* Effect.raceFirst(Layer.build(worker), Effect.as(starting.reached("warm"), undefined))
+        if (started === undefined) return starting.level()
+        const { shutdown, stopped } = Context.get(started, Worker)
+        const asked = starting.level()
+        ladder = shutdown
+        yield* Effect.forkScoped(watch(shutdown), { startImmediately: true })
+        // One that came just as the worker was ready.
+        if (asked !== "running") yield* shutdown.request(asked)
         yield* stopped
-        level = ladder.level()
+        return shutdown.level()
       })
     )
-    return level
   }).pipe(Effect.scoped, Effect.provide(layerHost))
 
-/** `launch` as a program: exits with 0 after a warm shutdown, with 1 after a cold one and when the worker could not start. */
+/** How long what a worker has left behind (a handler that could not be interrupted) may keep the process. In milliseconds. */
+const exitGrace = 1000
+
+/**
+ * `launch` as a program, which ends the process: with 0 after a warm shutdown, with 1 after a cold one and when the worker
+ * could not start.
+ */
 export const run = <E>(worker: Layer.Layer<Worker, E>): void => {
   const fiber = Effect.runFork(
     Effect.tapCause(launch(worker), (cause) =>
@@ -73,5 +88,6 @@ export const run = <E>(worker: Layer.Layer<Worker, E>): void => {
   )
   fiber.addObserver((exit) => {
     process.exitCode = Exit.isSuccess(exit) && exit.value !== "cold" ? 0 : 1
+    setTimeout(() => process.exit(), exitGrace).unref()
   })
 }

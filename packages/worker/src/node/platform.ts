@@ -34,7 +34,10 @@ export const layer = (
   place: "thread" | "process",
   spawn: () => Handle
 ): Layer.Layer<Worker.WorkerPlatform | Worker.Spawner> =>
-  Layer.merge(Worker.layerSpawner(() => spawn), Layer.succeed(Worker.WorkerPlatform, platform(place)))
+  Layer.merge(
+    Worker.layerSpawner(() => spawn),
+    Layer.succeed(Worker.WorkerPlatform, platform(place))
+  )
 
 const platform = (place: "thread" | "process") =>
   Worker.makePlatform<() => Handle>()({
@@ -91,7 +94,10 @@ const runner = <O, I>(parent: Parent): WorkerRunner<O, I> => {
             if (handled !== undefined) fork(handled)
           }
           const onError = (cause: unknown) => {
-            const reason = new WorkerReceiveError({ message: `A message could not be read: ${messageOf(cause)}`, cause })
+            const reason = new WorkerReceiveError({
+              message: `A message could not be read: ${messageOf(cause)}`,
+              cause
+            })
             Deferred.doneUnsafe(closed, Exit.fail(new WorkerError({ reason })))
           }
           yield* Effect.acquireRelease(

@@ -35,6 +35,4 @@ const parentOf = (port: Threads.MessagePort): platform.Parent => ({
 })
 
 /** The thread's side. */
-export const layerRunner = platform.layerRunner(
-  Threads.parentPort === null ? undefined : parentOf(Threads.parentPort)
-)
+export const layerRunner = platform.layerRunner(Threads.parentPort === null ? undefined : parentOf(Threads.parentPort))

@@ -3,8 +3,8 @@
  * again and again, `worker-offline` when it stops. Monitors and the gossip of other workers take a worker that is silent for
  * two intervals for dead.
  *
- * Requires Events, which sends it all, and Tasks, whose running and processed tasks each heartbeat counts. So it stops before
- * the last tasks end, as Celery's does: a worker that stops is offline as soon as it takes nothing more.
+ * Requires Events, which sends it all, and Tasks, whose running and processed tasks each heartbeat counts. It outlives the
+ * drain of a worker: where Celery says `worker-offline` and may still run tasks for hours, ours is offline when it is.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -48,6 +48,7 @@ import * as Trace from "../execution/Trace.ts"
 import * as Window from "../execution/Window.ts"
 import type { Profile } from "../Profile.ts"
 import { Shutdown } from "../Shutdown.ts"
+import type { Countdown } from "../task/Countdown.ts"
 import { Tasks } from "../task/Tasks.ts"
 
 export interface Options {
@@ -65,6 +66,9 @@ export interface Options {
   readonly etaTaskLimit?: number | undefined
   /** Interrupt what runs when the link it came on is lost, for its message comes again (Celery's option). Default `false`. */
   readonly cancelLongRunningTasksOnConnectionLoss?: boolean | undefined
+  /** The hard and the soft limit of tasks that have none of their own (Celery's `task_time_limit`, `task_soft_time_limit`). */
+  readonly timeLimit?: Countdown | undefined
+  readonly softTimeLimit?: Countdown | undefined
   /** Around every run; the first is the outermost. */
   readonly middleware?: ReadonlyArray<Middleware> | undefined
   /** Do not run a redelivered task again whose SUCCESS is stored (Celery's option). Default `false`. */
@@ -117,16 +121,6 @@ export const layer = (
       const revoked = Revoked.make(clock)
       const totals: Requests.Totals = new Map()
       const timeLimits = new Map<string, Requests.TimeLimits>()
-      const strategy = Strategy.make({
-        connection,
-        tasks,
-        results,
-        events,
-        discard,
-        revoked,
-        profile,
-        serializers: yield* Serializers
-      })
       const callbacks = Callbacks.make({
         publisher,
         tasks,
@@ -134,6 +128,18 @@ export const layer = (
         clock,
         hostname: options.hostname,
         defaultQueue: options.defaultQueue
+      })
+      const strategy = Strategy.make({
+        connection,
+        tasks,
+        results,
+        events,
+        discard,
+        revoked,
+        callbacks,
+        defaults: { acksLate: profile.acksLate, timeLimit: options.timeLimit, softTimeLimit: options.softTimeLimit },
+        noAck: profile.noAck,
+        serializers: yield* Serializers
       })
       const trace = Trace.make({
         pool,

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SchemaError } from "effect/Schema"
 import type { Hooks } from "../execution/Hooks.ts"
+import type { TaskStrategy } from "../execution/Strategy.ts"
 import * as Perform from "../execution/Perform.ts"
 import type { Params } from "./Binding.ts"
 import type { AnyTask, PayloadOf, Task } from "./Task.ts"
@@ -16,6 +17,12 @@ import type { Steering } from "./TaskError.ts"
 export interface Registered {
   readonly task: AnyTask
   readonly perform: Perform.Perform
+  readonly strategy?: TaskStrategy | undefined
+}
+
+export interface HandleOptions<Payload, A, R> extends Hooks<Payload, A, R> {
+  /** What is done with a message of this task before it may run: see `execution/Strategy`. */
+  readonly strategy?: TaskStrategy | undefined
 }
 
 export class Tasks extends Context.Service<
@@ -66,7 +73,7 @@ export class Tasks extends Context.Service<
     task: Task<N, P, A, E>,
     // The task alone says what its handler gives: inferred from both, `A` would be whatever covers the two.
     run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError | SchemaError, R>,
-    hooks?: Hooks<NoInfer<PayloadOf<P>>, NoInfer<A>, R2>
+    options?: HandleOptions<NoInfer<PayloadOf<P>>, NoInfer<A>, R2>
   ): Layer.Layer<never, never, Tasks | Exclude<R | R2, Perform.Given>> =>
     Layer.effectDiscard(
       Effect.gen(function* () {
@@ -74,7 +81,8 @@ export class Tasks extends Context.Service<
         const context = yield* Effect.context<Exclude<R | R2, Perform.Given>>()
         const registered: Registered = {
           task,
-          perform: Perform.make<N, P, A, E, R | R2>(task, run, context, hooks)
+          perform: Perform.make<N, P, A, E, R | R2>(task, run, context, options),
+          strategy: options?.strategy
         }
         yield* Effect.acquireRelease(tasks.register(registered), () => tasks.unregister(registered))
       })

@@ -23,6 +23,9 @@ const buy = Task.make("shop.buy", {
   error: OutOfStock
 })
 
+/** A handle's options: a result that is stored. */
+const stored = { ignored: false, revoke: () => Effect.void }
+
 const message = (
   taskId: string,
   status: string,
@@ -59,7 +62,7 @@ describe("get", () => {
       assert.strictEqual(yield* result.state, "SUCCESS")
       // Nobody who asks by another handle waits for ever (WIRE 6, fact 40).
       const backend = yield* ResultBackend
-      const other = AsyncResult.make(backend, result.id, buy, { ignored: false })
+      const other = AsyncResult.make(backend, result.id, buy, stored)
       assert.deepStrictEqual(yield* other.get, new Date(86_400_000))
     })
   )
@@ -69,7 +72,7 @@ describe("get", () => {
     Effect.gen(function* () {
       const backend = yield* ResultBackend
       const codecs = { result: Schema.Number, error: undefined }
-      const handles = Array.from({ length: 2 }, () => AsyncResult.make(backend, "one", codecs, { ignored: false }))
+      const handles = Array.from({ length: 2 }, () => AsyncResult.make(backend, "one", codecs, stored))
       const fibers = yield* Effect.forEach(handles, (handle) => Effect.forkChild(handle.get))
       yield* settle
       yield* backend.store(message("one", "STARTED"))
@@ -138,7 +141,7 @@ describe("get", () => {
     "a Python exception that happens to have two arguments is not taken for the declared error",
     Effect.gen(function* () {
       const backend = yield* ResultBackend
-      const result = AsyncResult.make(backend, "py", buy, { ignored: false })
+      const result = AsyncResult.make(backend, "py", buy, stored)
       yield* backend.store(
         message(
           "py",
@@ -161,7 +164,7 @@ describe("get", () => {
         for (const status of ["FAILURE", "REVOKED", "SUCCESS"]) {
           const id = `${status}${index}`
           yield* backend.store(message(id, status, shape))
-          const error = yield* Effect.flip(AsyncResult.make(backend, id, buy, { ignored: false }).get)
+          const error = yield* Effect.flip(AsyncResult.make(backend, id, buy, stored).get)
           assert.instanceOf(error, TaskFailed, `${status} ${JSON.stringify(shape)}`)
           assert.strictEqual(error.state, status)
         }
@@ -231,7 +234,7 @@ describe("changes", () => {
     "a reader that is slow sees every state, and the last one",
     Effect.gen(function* () {
       const backend = yield* ResultBackend
-      const result = AsyncResult.make(backend, "slow", buy, { ignored: false })
+      const result = AsyncResult.make(backend, "slow", buy, stored)
       const first = yield* Deferred.make<void>()
       const go = yield* Deferred.make<void>()
       const watching = yield* Effect.forkChild(
@@ -294,7 +297,7 @@ describe("many", () => {
       ]
       yield* Effect.gen(function* () {
         const results = Array.from({ length: 10_000 }, (_, index) =>
-          AsyncResult.make(backend, `leak-${index}`, buy, { ignored: false })
+          AsyncResult.make(backend, `leak-${index}`, buy, stored)
         )
         const getting = yield* Effect.forEach(results, (result) => Effect.forkChild(result.get))
         const changing = yield* Effect.forEach(results.slice(0, 1000), (result) =>

@@ -1,5 +1,6 @@
 import { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
+import * as Mailbox from "@apium/hub/Mailbox"
 import * as HubQueue from "@apium/hub/Queue"
 import type * as EventMessage from "@apium/protocol/celery/EventMessage"
 import * as Consumer from "@apium/hub/Consumer"
@@ -11,9 +12,10 @@ import * as Task from "@apium/worker/task/Task"
 import { Reject } from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Latch, Layer, Queue, Schema, Stream } from "effect"
+import { Context, Effect, Fiber, Latch, Layer, Queue, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { bodyOf, headers, inject, json, settle, start, test } from "../support/World.ts"
+import { differences, workerLife } from "../support/Fixtures.ts"
+import { bodyOf, cut, headers, inject, json, settle, start, test } from "../support/World.ts"
 
 const add = Task.make("proj.add", {
   params: { x: Schema.Number, y: Schema.Number },
@@ -39,9 +41,23 @@ const received = Effect.gen(function* () {
   return Effect.andThen(settle, Queue.clear(seen))
 })
 
-const dispatcher = Effect.map(Layer.build(EventDispatcher.layer({ hostname: "celery@a" })), (context) =>
-  Context.get(context, EventDispatcher.EventDispatcher)
-)
+const dispatcherWith = (options: Partial<EventDispatcher.Options>, clock?: LogicalClock.LogicalClock["Service"]) =>
+  Effect.map(
+    Layer.build(
+      Layer.provide(
+        EventDispatcher.layer({ hostname: "celery@a", ...options }),
+        Layer.sync(LogicalClock.LogicalClock, () => clock ?? LogicalClock.make())
+      )
+    ),
+    (context) => Context.get(context, EventDispatcher.EventDispatcher)
+  )
+
+const dispatcher = dispatcherWith({ events: true })
+
+/** Seconds, and nothing of interest. */
+const beat = { freq: 2, active: 0, processed: 0, loadavg: [0, 0, 0], sw_ident: "apium", sw_ver: "1", sw_sys: "Linux" }
+
+const types = (deliveries: ReadonlyArray<Delivery>) => deliveries.map(({ route }) => route.routingKey)
 
 describe("the dispatcher", () => {
   test(
@@ -96,14 +112,58 @@ describe("the dispatcher", () => {
     Effect.gen(function* () {
       const seen = yield* messages
       const events = yield* dispatcher
-      events.send("worker-online", { freq: 2, active: 0 })
-      events.send("worker-heartbeat", { freq: 2, active: 1 })
+      events.send("worker-online", beat)
+      events.send("worker-heartbeat", { ...beat, active: 1 })
+      events.send("task-progress", { uuid: "t", current: 1 })
       const deliveries = yield* seen
+      assert.deepStrictEqual(types(deliveries), ["worker.online", "worker.heartbeat", "task.progress"])
+      for (const delivery of deliveries) assert.isFalse(Array.isArray(yield* bodyOf(delivery)))
+    })
+  )
+
+  test(
+    "sends what a worker says of itself, and what a task says itself, whether or not task events are on",
+    Effect.gen(function* () {
+      const seen = yield* messages
+      const events = yield* dispatcherWith({})
+      assert.isFalse(events.enabled())
+      events.send("task-started", { uuid: "t" })
+      events.send("task-progress", { uuid: "t" })
+      events.send("worker-online", beat)
+      assert.deepStrictEqual(types(yield* seen), ["task.progress", "worker.online"])
+    })
+  )
+
+  test(
+    "turns task events on and off at run time, unless they were on from the start",
+    Effect.gen(function* () {
+      const seen = yield* messages
+      const events = yield* dispatcherWith({})
       assert.deepStrictEqual(
-        deliveries.map(({ route }) => route.routingKey),
-        ["worker.online", "worker.heartbeat"]
+        [events.disable(), events.enable(), events.enable(), events.enabled()],
+        [false, true, false, true]
       )
-      assert.isFalse(Array.isArray(yield* bodyOf(deliveries[0]!)))
+      events.send("task-started", { uuid: "t" })
+      assert.deepStrictEqual(types(yield* seen), ["task.multi"])
+      assert.deepStrictEqual([events.disable(), events.disable(), events.enabled()], [true, false, false])
+      events.send("task-started", { uuid: "t" })
+      assert.deepStrictEqual(types(yield* seen), [])
+      const always = yield* dispatcherWith({ events: true })
+      assert.deepStrictEqual([always.enable(), always.disable(), always.enabled()], [false, false, true])
+    })
+  )
+
+  test(
+    "dates them by the clock of the worker",
+    Effect.gen(function* () {
+      const seen = yield* messages
+      const clock = LogicalClock.make()
+      const events = yield* dispatcherWith({ events: true }, clock)
+      clock.adjust(40)
+      events.send("worker-online", beat)
+      const [online] = yield* seen
+      assert.strictEqual(((yield* bodyOf(online!)) as { readonly clock: number }).clock, 42)
+      assert.strictEqual(clock.value(), 42)
     })
   )
 
@@ -114,9 +174,37 @@ describe("the dispatcher", () => {
       yield* Effect.scoped(
         Effect.map(dispatcher, (events) => {
           events.send("task-started", { uuid: "last" })
+          events.send("worker-offline", beat)
         })
       )
-      assert.strictEqual((yield* seen).length, 1)
+      assert.deepStrictEqual(types(yield* seen), ["task.multi", "worker.offline"])
+    })
+  )
+
+  test(
+    "sends what was said last while something else is on its way",
+    Effect.gen(function* () {
+      const seen = yield* messages
+      const connection = yield* Connection
+      const gate = yield* Latch.make(false)
+      const slow: Connection["Service"] = {
+        ...connection,
+        publish: (...what) => Effect.andThen(gate.await, connection.publish(...what))
+      }
+      const closing = yield* Effect.forkChild(
+        Effect.scoped(
+          Effect.gen(function* () {
+            const events = yield* Effect.provideService(dispatcher, Connection, slow)
+            events.send("worker-online", beat)
+            yield* settle
+            events.send("worker-offline", beat)
+          })
+        )
+      )
+      yield* settle
+      yield* gate.open
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(types(yield* seen), ["worker.online", "worker.offline"])
     })
   )
 
@@ -131,18 +219,18 @@ describe("the dispatcher", () => {
         publish: (message) =>
           Effect.andThen(
             broken.await,
-            Effect.sync(
-              () => void sent.push((JSON.parse(new TextDecoder().decode(message.body)) as Array<unknown>).length)
-            )
+            Effect.sync(() => void sent.push([JSON.parse(new TextDecoder().decode(message.body))].flat().length))
           )
       }
       const events = yield* Effect.provideService(dispatcher, Connection, slow)
       for (let index = 0; index < 30_000; index++) {
-        events.send("task-started", { uuid: `t${index}` })
+        if (index % 2 === 0) events.send("task-started", { uuid: `t${index}` })
+        else events.send("task-progress", { uuid: `t${index}` })
         if (index % 100 === 0) yield* Effect.yieldNow
       }
       yield* settle
       yield* broken.open
+      while (sent.length < 4900) yield* Effect.yieldNow
       yield* settle
       const total = sent.reduce((sum, count) => sum + count, 0)
       assert.isAtMost(total, 10_100)
@@ -186,13 +274,13 @@ describe("the receiver", () => {
         { ...json("x"), properties: { contentType: "application/x-python-serialize" } },
         { exchange: "celeryev", routingKey: "task.multi" }
       )
-      events.send("worker-online", { freq: 2 })
+      events.send("worker-online", beat)
       const all = yield* seen
       assert.deepStrictEqual(
         all.map(({ type, hostname, fields }) => [type, hostname, fields]),
         [
           ["task-started", "celery@a", { uuid: "a" }],
-          ["worker-online", "celery@a", { freq: 2 }]
+          ["worker-online", "celery@a", beat]
         ]
       )
     })
@@ -208,12 +296,79 @@ describe("the receiver", () => {
       yield* settle
       const events = yield* dispatcher
       events.send("task-started", { uuid: "a" })
-      events.send("worker-offline", {})
+      events.send("worker-offline", beat)
       yield* settle
       assert.deepStrictEqual(
         (yield* Queue.clear(seen)).map(({ type }) => type),
         ["worker-offline"]
       )
+    })
+  )
+
+  test(
+    "says when it listens, on each link, and from then on misses nothing",
+    Effect.gen(function* () {
+      const events = yield* dispatcher
+      const ready = yield* Queue.unbounded<void>()
+      const seen = yield* Queue.unbounded<string>()
+      yield* Effect.forkScoped(
+        Stream.runForEach(EventReceiver.stream({ onReady: Effect.asVoid(Queue.offer(ready, undefined)) }), ({ type }) =>
+          Queue.offer(seen, type)
+        )
+      )
+      yield* Queue.take(ready)
+      events.send("worker-online", beat)
+      assert.strictEqual(yield* Queue.take(seen), "worker-online")
+      yield* cut
+      yield* TestClock.adjust("2 seconds")
+      yield* Queue.take(ready)
+      events.send("worker-offline", beat)
+      assert.strictEqual(yield* Queue.take(seen), "worker-offline")
+    })
+  )
+
+  test(
+    "has all workers say that they are there, unless it is not to",
+    Effect.gen(function* () {
+      const asked = yield* Queue.unbounded<string>()
+      yield* Effect.forkScoped(
+        Mailbox.serve("spy@wire", (method) => Effect.as(Queue.offer(asked, method), Mailbox.noReply))
+      )
+      yield* settle
+      yield* Effect.forkScoped(Stream.runDrain(EventReceiver.stream({ wakeup: false })))
+      yield* settle
+      assert.deepStrictEqual(yield* Queue.clear(asked), [])
+      yield* received
+      assert.deepStrictEqual(yield* Queue.clear(asked), ["heartbeat"])
+    })
+  )
+
+  test(
+    "sets its clock past each event, and does not believe a client's",
+    Effect.gen(function* () {
+      const clock = LogicalClock.make()
+      const seen = yield* Queue.unbounded<EventMessage.Event>()
+      yield* Effect.forkScoped(
+        Stream.runForEach(EventReceiver.stream({ clock, wakeup: false }), (event) => Queue.offer(seen, event))
+      )
+      yield* settle
+      const connection = yield* Connection
+      const send = (type: string, more: string) =>
+        connection.publish(json(`{"type": "${type}", "hostname": "h"${more}}`), {
+          exchange: "celeryev",
+          routingKey: type.replace("-", ".")
+        })
+      yield* send("worker-online", `, "clock": 40`)
+      yield* send("task-sent", `, "clock": 9000`)
+      yield* send("worker-online", "")
+      yield* send("worker-online", `, "clock": 10`)
+      yield* send("worker-online", `, "clock": 1e300`)
+      yield* settle
+      assert.deepStrictEqual(
+        (yield* Queue.clear(seen)).map((event) => event.clock),
+        [40, 40, 43, 10, 1e300]
+      )
+      assert.strictEqual(clock.value(), 45)
     })
   )
 })
@@ -229,7 +384,7 @@ describe("a worker with events", () => {
       yield* send
       yield* settle
       yield* TestClock.adjust("1 second")
-      return yield* seen
+      return (yield* seen).filter(({ type }) => type.startsWith("task-"))
     })
 
   const body = `[[2, 3], {}, null]`
@@ -326,7 +481,7 @@ describe("a worker with events", () => {
   )
 
   test(
-    "is silent without being asked",
+    "says nothing of its tasks without being asked",
     Effect.gen(function* () {
       const seen = yield* received
       yield* start(
@@ -334,7 +489,55 @@ describe("a worker with events", () => {
         Tasks.handle(add, () => Effect.succeed(1))
       )
       yield* one
-      assert.deepStrictEqual(yield* seen, [])
+      yield* settle
+      assert.deepStrictEqual(
+        (yield* seen).map(({ type }) => type),
+        ["worker-online"]
+      )
+    })
+  )
+
+  test(
+    "says all its life what Python's would, field by field",
+    Effect.gen(function* () {
+      const seen = yield* messages
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* start(
+            { events: true, name: "worker1@wire" },
+            Tasks.handle(add, () => Effect.succeed(5))
+          )
+          yield* one
+          yield* settle
+          yield* TestClock.adjust("2 seconds")
+          yield* settle
+        })
+      )
+      const life = workerLife()
+      const said = yield* Effect.map(
+        Effect.forEach(yield* seen, (delivery) =>
+          Effect.map(bodyOf(delivery), (body) =>
+            ([body].flat() as ReadonlyArray<Record<string, unknown>>).map((event) => ({
+              routingKey: delivery.route.routingKey,
+              event
+            }))
+          )
+        ),
+        (all) => all.flat()
+      )
+      assert.deepStrictEqual(
+        said.map(({ event }) => event.type),
+        ["worker-online", "task-received", "task-started", "task-succeeded", "worker-heartbeat", "worker-offline"]
+      )
+      for (const { routingKey, event } of said) {
+        const python = life.find((other) => other.event.type === event.type)!
+        assert.strictEqual(routingKey, python.routingKey)
+        assert.deepStrictEqual(differences(event, python.event, String(event.type)), [])
+      }
+      assert.deepStrictEqual(
+        said.map(({ event }) => event.clock),
+        [1, 2, 3, 4, 5, 6]
+      )
     })
   )
 })
@@ -343,4 +546,6 @@ it("the logical clock goes forward, and past what it hears", () => {
   const clock = LogicalClock.make()
   assert.deepStrictEqual([clock.forward(), clock.forward(), clock.value()], [1, 2, 2])
   assert.deepStrictEqual([clock.adjust(10), clock.adjust(3), clock.forward()], [11, 12, 13])
+  // No peer can wind it so far that it stands still.
+  assert.deepStrictEqual([clock.adjust(Number.MAX_VALUE), clock.adjust(2 ** 60), clock.adjust(0.5)], [14, 15, 16])
 })

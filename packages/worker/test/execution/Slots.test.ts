@@ -5,8 +5,12 @@ import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { settle } from "../support/World.ts"
 
 /** Only its identity matters here. */
-const request = (id: number): Request => ({ id }) as unknown as Request
+const request = (id: number, concurrency?: number): Request =>
+  ({ id, registered: { task: { name: `task of ${concurrency}`, options: { concurrency } } } }) as unknown as Request
 const idOf = (one: Request) => (one as unknown as { readonly id: number }).id
+
+const make = (concurrency: number, run: Slots.Options["run"], died: Slots.Options["died"]) =>
+  Slots.make({ concurrency, run, died })
 
 const noDeath = () => Effect.die("nothing dies here")
 
@@ -14,7 +18,7 @@ describe("slots", () => {
   it.effect("a run whose fiber dies without a word is concluded in its own slot, before the next one begins", () =>
     Effect.gen(function* () {
       const log: Array<string> = []
-      const slots = yield* Slots.make(
+      const slots = yield* make(
         1,
         (one) =>
           idOf(one) === 0
@@ -32,7 +36,7 @@ describe("slots", () => {
   it.effect("a death that cannot be concluded costs its slot nothing", () =>
     Effect.gen(function* () {
       let ran = 0
-      const slots = yield* Slots.make(
+      const slots = yield* make(
         1,
         (one) => (idOf(one) === 0 ? Effect.die("boom") : Effect.sync(() => void ran++)),
         () => Effect.die("again")
@@ -49,7 +53,7 @@ describe("slots", () => {
       const began: Array<number> = []
       let now = 0
       let most = 0
-      const slots = yield* Slots.make(
+      const slots = yield* make(
         3,
         (one) =>
           Effect.gen(function* () {
@@ -74,7 +78,7 @@ describe("slots", () => {
     Effect.gen(function* () {
       let ran = 0
       const gate = yield* Deferred.make<void>()
-      const slots = yield* Slots.make(
+      const slots = yield* make(
         1,
         (one) => (idOf(one) === 0 ? Deferred.await(gate) : Effect.sync(() => void ran++)),
         noDeath
@@ -90,7 +94,7 @@ describe("slots", () => {
   it.effect("a run that submits from inside of itself is no recursion", () =>
     Effect.gen(function* () {
       let ran = 0
-      const slots: Slots.Slots = yield* Slots.make(
+      const slots: Slots.Slots = yield* make(
         2,
         () =>
           Effect.sync(() => {
@@ -108,7 +112,7 @@ describe("slots", () => {
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const ended: Array<number> = []
-      const slots = yield* Slots.make(
+      const slots = yield* make(
         2,
         (one) =>
           Effect.andThen(
@@ -118,8 +122,11 @@ describe("slots", () => {
         noDeath
       )
       for (let id = 0; id < 5; id++) slots.submit(request(id))
-      assert.deepStrictEqual(slots.takeBack().map(idOf), [2, 3, 4])
-      assert.deepStrictEqual(slots.takeBack(), [])
+      assert.deepStrictEqual(slots.waiting().map(idOf), [2, 3, 4])
+      assert.deepStrictEqual(slots.remove((one) => idOf(one) !== 3).map(idOf), [2, 4])
+      assert.strictEqual(slots.backlog(), 1)
+      assert.deepStrictEqual(slots.remove(() => true).map(idOf), [3])
+      assert.deepStrictEqual(slots.waiting(), [])
       const idle = yield* Effect.forkChild(slots.idle)
       yield* settle
       assert.isUndefined(idle.pollUnsafe())
@@ -134,7 +141,7 @@ describe("slots", () => {
       const scope = yield* Scope.make()
       const interrupted: Array<number> = []
       const slots = yield* Scope.provide(
-        Slots.make(
+        make(
           1,
           (one) =>
             idOf(one) === 0
@@ -149,6 +156,101 @@ describe("slots", () => {
       yield* Scope.close(scope, Exit.void)
       yield* settle
       assert.deepStrictEqual(interrupted, [1])
+    })
+  )
+
+  it.effect("a task with a concurrency of its own waits for itself, in order, and holds up no other", () =>
+    Effect.gen(function* () {
+      const began: Array<number> = []
+      const gates = new Map<number, Deferred.Deferred<void>>()
+      for (let id = 0; id < 8; id++) gates.set(id, yield* Deferred.make<void>())
+      const slots = yield* make(
+        4,
+        (one) =>
+          Effect.suspend(() => {
+            began.push(idOf(one))
+            return Deferred.await(gates.get(idOf(one))!)
+          }),
+        noDeath
+      )
+      const open = (id: number) => Effect.andThen(Deferred.succeed(gates.get(id)!, undefined), settle)
+      // 0 to 3 are of a task that runs once at a time, 4 to 7 of one without a limit.
+      for (let id = 0; id < 4; id++) slots.submit(request(id, 1))
+      for (let id = 4; id < 8; id++) slots.submit(request(id))
+      assert.deepStrictEqual(began, [0, 4, 5, 6])
+      assert.deepStrictEqual(slots.waiting().map(idOf), [7, 1, 2, 3])
+      // Its turn comes before that of what came later.
+      yield* open(0)
+      assert.deepStrictEqual(began, [0, 4, 5, 6, 1])
+      yield* open(4)
+      assert.deepStrictEqual(began, [0, 4, 5, 6, 1, 7])
+      yield* open(5)
+      assert.deepStrictEqual(began.length, 6)
+      yield* open(1)
+      assert.deepStrictEqual(began, [0, 4, 5, 6, 1, 7, 2])
+      for (const id of [2, 3, 6, 7]) yield* open(id)
+      yield* slots.idle
+      assert.deepStrictEqual(began, [0, 4, 5, 6, 1, 7, 2, 3])
+    })
+  )
+
+  it.effect("a death counts as an end of its task, too", () =>
+    Effect.gen(function* () {
+      let concluded = 0
+      const slots = yield* make(
+        2,
+        () => Effect.die("broken"),
+        () => Effect.sync(() => void concluded++)
+      )
+      for (let id = 0; id < 10; id++) slots.submit(request(id, 1))
+      yield* slots.idle
+      assert.strictEqual(concluded, 10)
+    })
+  )
+
+  it.effect("grow at once, and shrink as runs end", () =>
+    Effect.gen(function* () {
+      const gates: Array<Deferred.Deferred<void>> = []
+      const slots = yield* make(
+        1,
+        () =>
+          Effect.suspend(() => {
+            const gate = Deferred.makeUnsafe<void>()
+            gates.push(gate)
+            return Deferred.await(gate)
+          }),
+        noDeath
+      )
+      const end = (run: number) => Effect.andThen(Deferred.succeed(gates[run]!, undefined), settle)
+      for (let id = 0; id < 10; id++) slots.submit(request(id))
+      assert.strictEqual(slots.running().size, 1)
+      slots.resize(4)
+      assert.strictEqual(slots.running().size, 4)
+      slots.resize(2)
+      assert.strictEqual(slots.running().size, 4)
+      yield* end(0)
+      yield* end(1)
+      assert.strictEqual(slots.running().size, 2)
+      yield* end(2)
+      assert.strictEqual(slots.running().size, 2)
+      slots.resize(0)
+      assert.strictEqual(slots.concurrency(), 1)
+    })
+  )
+
+  it.effect("what is abandoned is nobody's business any more, and ends quietly", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const slots = yield* make(1, () => Effect.uninterruptible(Deferred.await(gate)), noDeath)
+      slots.submit(request(0))
+      const idle = yield* Effect.forkChild(slots.idle)
+      yield* settle
+      slots.abandon()
+      yield* Fiber.join(idle)
+      yield* slots.idle
+      yield* Deferred.succeed(gate, undefined)
+      yield* settle
+      assert.strictEqual(slots.running().size, 0)
     })
   )
 })

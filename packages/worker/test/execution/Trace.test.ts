@@ -2,10 +2,13 @@ import type { Delivery } from "@apium/hub/Delivery"
 import { ConnectionLost, fail, Nacked } from "@apium/hub/HubError"
 import * as Message from "@apium/hub/Message"
 import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
+import * as Signature from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { Publisher } from "@apium/worker/client/Publisher"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
+import * as Callbacks from "@apium/worker/execution/Callbacks"
 import { Pool } from "@apium/worker/execution/Pool"
+import type { Outcome } from "@apium/worker/execution/Outcome"
 import * as FiberPool from "@apium/worker/execution/pools/FiberPool"
 import type { Request } from "@apium/worker/execution/Request"
 import * as Results from "@apium/worker/execution/Results"
@@ -28,6 +31,8 @@ interface Broken {
   readonly pool?: Pool["Service"]["run"]
   readonly expiresAt?: number
   readonly ignoreResult?: boolean
+  readonly embed?: Partial<TaskMessage.Embed>
+  readonly terminated?: NonNullable<Request["terminated"]>
 }
 
 /** Runs one request, and writes down what leaves the worker, in order. */
@@ -81,16 +86,30 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       forget: () => Effect.void
     }
     const clock = yield* Clock.Clock
+    const results = Results.make(backend)
+    const publisher: Publisher = {
+      publish: (outgoing) =>
+        note(
+          outgoing.task.headers.id === "t1"
+            ? `publish ${outgoing.task.headers.retries}`
+            : `send ${outgoing.task.headers.task}`,
+          broken.publish?.(outgoing)
+        ),
+      publishAll: () => Effect.void
+    }
+    const tasks = yield* Effect.provide(Tasks, registry)
     const trace = Trace.make({
       pool: { ...pool, run: broken.pool ?? pool.run },
-      results: Results.make(backend),
-      publisher: {
-        publish: (outgoing) => note(`publish ${outgoing.task.headers.retries}`, broken.publish?.(outgoing)),
-        publishAll: () => Effect.void
-      },
+      results,
+      publisher,
+      callbacks: Callbacks.make({ publisher, tasks, results, clock, hostname: "celery@test" }),
       events: { enabled: () => true, send: (type) => void log.push(type) },
       clock,
-      node: { pid: 7, hostname: "celery@test" }
+      node: { pid: 7, hostname: "celery@test" },
+      timeLimits: () => undefined,
+      middleware: [],
+      deduplicateSuccessfulTasks: false,
+      failpoint: undefined
     })
     const request: Request = {
       delivery,
@@ -100,11 +119,12 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
         headers: TaskMessage.makeHeaders({ task: task.name, id: "t1", ignoreResult: broken.ignoreResult ?? false }),
         args: [],
         kwargs: {},
-        embed: TaskMessage.emptyEmbed
+        embed: { ...TaskMessage.emptyEmbed, ...broken.embed }
       },
       expiresAt: broken.expiresAt
     }
-    return { log, states, run: trace.run(request) }
+    if (broken.terminated !== undefined) request.terminated = broken.terminated
+    return { log, states, request, run: trace.run(request) }
   })
 
 const logged = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskError.Steering>, broken: Broken = {}) =>
@@ -114,6 +134,7 @@ const logged = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
     return log
   })
 
+const link = [Signature.make("proj.next")]
 const retry = Retry.fixed({ maxRetries: 3, delay: "1 second" })
 
 describe("the order of Celery's trace", () => {
@@ -283,7 +304,8 @@ describe("when something is away", () => {
         "run",
         "store RETRY",
         "publish 1",
-        "requeue"
+        "requeue",
+        "task-rejected"
       ])
     })
   )
@@ -322,6 +344,164 @@ describe("when something is away", () => {
         "ack",
         "task-failed"
       ])
+    })
+  )
+})
+
+describe("what a success sends", () => {
+  const promised = { callbacks: link, chain: null, chord: null, errbacks: link }
+
+  it.effect("leaves before the result is stored", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({}, Effect.void, { embed: promised }), [
+        "task-started",
+        "run",
+        "send proj.next",
+        "store SUCCESS",
+        "ack",
+        "task-succeeded"
+      ])
+    })
+  )
+
+  it.effect("cannot leave while the link is away: nothing is stored, and the message comes again", () =>
+    Effect.gen(function* () {
+      for (const embed of [{ callbacks: link }, { chain: link }]) {
+        assert.deepStrictEqual(yield* logged({}, Effect.void, { embed, publish: () => lost }), [
+          "task-started",
+          "run",
+          "send proj.next",
+          "requeue",
+          "task-rejected"
+        ])
+      }
+    })
+  )
+
+  it.effect("cannot leave, and the message is acknowledged: a failure that says why", () =>
+    Effect.gen(function* () {
+      const { log, states, run } = yield* traced({ acksLate: false }, Effect.void, {
+        embed: { callbacks: link },
+        publish: () => lost
+      })
+      yield* run
+      assert.deepStrictEqual(log, ["task-started", "ack", "run", "send proj.next", "store FAILURE", "task-failed"])
+      assert.deepInclude(states[0]!.result, { exc_type: "CallbackNotSent", exc_module: "apium" })
+      assert.match(JSON.stringify(states[0]!.result), /proj\.next could not be sent/)
+    })
+  )
+
+  it.effect("is refused for good: a failure, and no endless loop", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({}, Effect.void, { embed: { callbacks: link }, publish: () => nacked }), [
+        "task-started",
+        "run",
+        "send proj.next",
+        "store FAILURE",
+        "ack",
+        "task-failed"
+      ])
+    })
+  )
+})
+
+describe("what a failure sends", () => {
+  const embed = { errbacks: link, callbacks: [Signature.make("proj.never")] }
+
+  it.effect("leaves after it is stored, for who is called may ask for it", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({}, Effect.die("no"), { embed }), [
+        "task-started",
+        "run",
+        "store FAILURE",
+        "send proj.next",
+        "ack",
+        "task-failed"
+      ])
+    })
+  )
+
+  it.effect("cannot leave while the link is away: the message comes again; refused for good it is given up", () =>
+    Effect.gen(function* () {
+      const sent = ["task-started", "run", "store FAILURE", "send proj.next"]
+      assert.deepStrictEqual(yield* logged({}, Effect.die("no"), { embed, publish: () => lost }), [
+        ...sent,
+        "requeue",
+        "task-rejected"
+      ])
+      assert.deepStrictEqual(yield* logged({}, Effect.die("no"), { embed, publish: () => nacked }), [
+        ...sent,
+        "ack",
+        "task-failed"
+      ])
+    })
+  )
+
+  it.effect("marks the steps of its chain that will never run, so that nobody waits for them", () =>
+    Effect.gen(function* () {
+      const chain = [
+        Signature.make("proj.last", { options: { task_id: "last" } }),
+        Signature.make("proj.then", { options: { task_id: "then" } }),
+        Signature.make("proj.unfrozen")
+      ]
+      const { states, run } = yield* traced({}, Effect.die(new Error("no")), { embed: { chain } })
+      yield* run
+      assert.deepStrictEqual(
+        states.map(({ taskId, status, result }) => [taskId, status, result]),
+        ["t1", "last", "then"].map((id) => [
+          id,
+          "FAILURE",
+          { exc_type: "Error", exc_message: ["no"], exc_module: "apium" }
+        ])
+      )
+    })
+  )
+})
+
+describe("a run that is terminated", () => {
+  const expected = ["store REVOKED", "ack", "task-revoked"]
+  const revoked = { exc_type: "TaskRevokedError", exc_message: ["terminated"], exc_module: "celery.exceptions" }
+
+  it.effect("ends as REVOKED whatever the pool says of it", () =>
+    Effect.gen(function* () {
+      const outcomes: ReadonlyArray<Outcome> = [
+        { _tag: "Lost", text: "killed" },
+        { _tag: "Success", value: 1 },
+        { _tag: "TimedOut", timeLimit: 1 },
+        { _tag: "Reject", requeue: true, reason: "" }
+      ]
+      for (const outcome of outcomes) {
+        const { log, states, request, run } = yield* traced({}, Effect.void, {
+          embed: { errbacks: link, callbacks: link },
+          pool: () =>
+            Effect.sync(() => {
+              request.terminated = { signal: "SIGKILL" }
+              return outcome
+            })
+        })
+        yield* run
+        assert.deepStrictEqual(log, ["task-started", ...expected])
+        assert.deepStrictEqual(states[0]!.result, revoked)
+        assert.isNull(states[0]!.children)
+      }
+    })
+  )
+
+  it.effect("is not given back when it is interrupted, and one that has not begun never does", () =>
+    Effect.gen(function* () {
+      const running = yield* Deferred.make<void>()
+      const { log, request, run } = yield* traced(
+        {},
+        Effect.andThen(Deferred.succeed(running, undefined), Effect.never)
+      )
+      const fiber = yield* Effect.forkChild(run)
+      yield* Deferred.await(running)
+      assert.strictEqual(request.timeStart, 0)
+      assert.strictEqual(request.job?.info.id, "t1")
+      request.terminated = { signal: "SIGTERM" }
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(log, ["task-started", "run", ...expected])
+      assert.deepStrictEqual(yield* logged({}, Effect.void, { terminated: { signal: "SIGTERM" } }), expected)
     })
   )
 })

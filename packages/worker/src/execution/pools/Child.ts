@@ -84,9 +84,7 @@ export const live = (
           )
         }
         case "SendEvent":
-          return (
-            jobOf(message.id)?.job.sendEvent(message.type, Protocol.decodeFields(message.fields)) ?? Effect.void
-          )
+          return jobOf(message.id)?.job.sendEvent(message.type, Protocol.decodeFields(message.fields)) ?? Effect.void
         case "LoadFailed":
           return Effect.fail(new WorkerError({ reason: new WorkerSpawnError({ message: message.text }) }))
         case "Closed":
@@ -101,6 +99,7 @@ export const live = (
       return Effect.timeoutOrElse(Deferred.await(job.turn), {
         duration: limit.seconds * 1000,
         orElse: () => {
+          job.killed = true
           ChildJob.end(job, limit.outcome)
           return unfit(limit.text)
         }
@@ -138,8 +137,10 @@ export const live = (
       }
     })
 
+    const isIdle = ({ running }: Child): boolean => running === undefined || (ChildJob.hasEnded(running) && !running.killed)
+
     const close = Effect.suspend(() =>
-      child.id !== undefined && (child.running === undefined || ChildJob.hasEnded(child.running))
+      child.id !== undefined && isIdle(child)
         ? Effect.andThen(worker.send({ _tag: "Close" }), Effect.timeoutOption(Deferred.await(closed), grace))
         : Effect.void
     )

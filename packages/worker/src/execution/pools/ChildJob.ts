@@ -14,7 +14,7 @@ export interface ChildJob {
   readonly outcome: Deferred.Deferred<Outcome>
   /** Done when there is an outcome, or when nobody wants one any more. */
   readonly turn: Deferred.Deferred<void>
-  /** Its child has to die with it. */
+  /** Its child has to die, whatever outcome it has: the handler may still run there. */
   killed: boolean
 }
 

@@ -63,7 +63,10 @@ export const layer = (
 ): Layer.Layer<Pool, InvalidPoolOption | WorkerError, WorkerPlatform | Spawner> =>
   Layer.effect(
     Pool,
-    Effect.flatMap(Effect.suspend(() => checked(options)), () => make(place, options))
+    Effect.flatMap(
+      Effect.suspend(() => checked(options)),
+      () => make(place, options)
+    )
   )
 
 const checked = (options: Options): Effect.Effect<void, InvalidPoolOption> => {
@@ -113,8 +116,10 @@ const make = Effect.fnUntraced(function* (
   const ids = () => [...slots.keys()].flatMap(({ child }) => child.id ?? [])
 
   const loseWaiting = (text: string): void => {
-    for (const job of waiting) ChildJob.end(job, ChildJob.lost(text))
+    // Whoever is told may come back at once with another job: that one is not lost yet.
+    const lost = [...waiting]
     waiting.clear()
+    for (const job of lost) ChildJob.end(job, ChildJob.lost(text))
   }
 
   const take =

@@ -1,0 +1,46 @@
+/**
+ * `task-sent`, the one event that a client sends (celery/app/amqp.py, `task_send_sent_event`): once the broker has the task,
+ * and alone, as all events of clients. Nobody is told when it cannot be sent: the task is on its way.
+ */
+import type { Connection } from "@apium/hub/Connection"
+import * as Exchange from "@apium/hub/Exchange"
+import * as Serializer from "@apium/hub/Serializer"
+import * as EventMessage from "@apium/protocol/celery/EventMessage"
+import * as Effect from "effect/Effect"
+import type { Outgoing } from "../client/Publisher.ts"
+import type { Origin } from "./Origin.ts"
+
+const exchange = Exchange.topic(EventMessage.exchange)
+
+const routingKey = EventMessage.routingKey("task-sent")
+
+export const make =
+  (connection: Connection["Service"], origin: () => Origin) =>
+  (batch: ReadonlyArray<Outgoing>): Effect.Effect<void> =>
+    Effect.forEach(batch, ({ task: { headers }, to }) => {
+      const common = origin()
+      const event = EventMessage.make("task-sent", common, {
+        uuid: headers.id,
+        root_id: headers.rootId,
+        parent_id: headers.parentId,
+        name: headers.task,
+        args: headers.argsrepr ?? "()",
+        kwargs: headers.kwargsrepr ?? "{}",
+        retries: headers.retries,
+        eta: headers.eta,
+        expires: headers.expires,
+        queue: "queue" in to ? to.queue : "",
+        exchange: "queue" in to ? "" : to.exchange,
+        routing_key: "queue" in to ? to.queue : to.routingKey
+      })
+      return Effect.mapEager(
+        Serializer.encode(EventMessage.encode(event), {
+          properties: { deliveryMode: "transient", priority: 0 },
+          headers: { hostname: common.hostname }
+        }),
+        (message) => [message, { exchange: exchange.name, routingKey }] as const
+      )
+    }).pipe(
+      Effect.flatMap((messages) => connection.publishAll(messages, { exchanges: [exchange] })),
+      Effect.catch((error) => Effect.logDebug("A task-sent event could not be sent", { reason: error.message }))
+    )
