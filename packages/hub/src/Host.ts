@@ -18,6 +18,8 @@ export interface Machine {
   /** Over 1, 5 and 15 minutes; zeros where unknown. */
   readonly loadAverage: Effect.Effect<readonly [number, number, number]>
   readonly memory: Effect.Effect<{ readonly residentBytes: number }>
+  /** What the process has used so far, by the names and in the units of Python's `getrusage`. Left out: unknown. */
+  readonly resourceUsage?: Effect.Effect<{ readonly [name: string]: number }> | undefined
   /** What the operating system asks of the process. */
   readonly signals: Stream.Stream<Signal>
 }

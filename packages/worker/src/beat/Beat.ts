@@ -23,6 +23,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { format } from "effect/Formatter"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -183,7 +184,7 @@ const within = (
 ): Effect.Effect<number, BeatError> => {
   const millis = Option.getOrElse(Option.map(Duration.fromInput(value), Duration.toMillis), () => Number.NaN)
   if (millis >= Duration.toMillis(min) && millis <= Duration.toMillis(max)) return Effect.succeed(millis)
-  const found = typeof value === "string" ? value : JSON.stringify(value)
+  const found = typeof value === "string" ? value : format(value)
   return Effect.fail(new BeatError({ field, found, allowed: `a duration from ${min} to ${max}` }))
 }
 
@@ -226,6 +227,8 @@ const loop = Effect.fnUntraced(function* (
   let failed: { readonly due: number; readonly taskId: string; readonly pause: number } | undefined
   for (;;) {
     const now = yield* Clock.currentTimeMillis
+    // Somebody set the clock back: an interval starts anew, or it would wait until the clock is where it was.
+    if (entry.schedule._tag === "Interval" && now < running.lastRunAt.getTime()) running.lastRunAt = new Date(now)
     const due = dueAt(running, now, cronStartingDeadline)
     if (due > now) {
       yield* Effect.sleep(Duration.millis(Math.min(due - now, maxInterval)))

@@ -12,12 +12,13 @@
  * `mon` or `monday` for days and `jan` for months. A step counts from the lowest value of the field, so that every second
  * day of the week is Sunday, Tuesday, Thursday and Saturday.
  *
- * Where clocks go forward, what lies in the hour left out runs the same time after the last, one hour later by the clock; where they
- * go back, what lies in the hour that comes twice runs in the first. Both are Celery's (5.5 and later).
+ * Where clocks go forward, a time in the hour left out is the one an hour later (2:30 is 3:30); where they go back, a time in
+ * the hour that comes twice is the first of the two. So Celery 5.6 has it, run after run.
  */
 import * as Cron from "effect/Cron"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
+import { format } from "effect/Formatter"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -110,9 +111,9 @@ const fromExpression = (expression: string): Omit<Crontab, "timezone"> => {
 export const validate = (schedule: Schedule): Result.Result<void, ScheduleError> => Result.map(read(schedule), () => {})
 
 /**
- * When it is due next, or has been since: a time that is not after `now` means now, however many runs were missed. For an
- * interval, a `lastRunAt` that lies in the future (somebody set the clock back) counts as `now`; by the calendar, what has run
- * does not run again. Throws {@link ScheduleError} for a schedule that `validate` refuses.
+ * When it is due next, or has been since: a time that is not after `now` means now, however many runs were missed. Of an
+ * interval, a `lastRunAt` after `now` (somebody set the clock back) counts as `now`, and it never waits longer than itself; by
+ * the calendar, what has run does not run again. Throws {@link ScheduleError} for a schedule that `validate` refuses.
  */
 export const next = (schedule: Schedule, lastRunAt: Date, now: Date): Date =>
   Result.getOrThrow(read(schedule))(lastRunAt, now)
@@ -137,7 +138,7 @@ const units = ["1 day", "1 hour", "1 minute", "1 second"].map((unit) => Duration
 const readInterval = ({ relative, runEvery }: Interval): Result.Result<Next, ScheduleError> => {
   const interval = Option.getOrElse(Option.map(Duration.fromInput(runEvery), Duration.toMillis), () => Number.NaN)
   if (!(interval >= 1 && interval <= maxInterval)) {
-    const found = typeof runEvery === "string" ? runEvery : JSON.stringify(runEvery)
+    const found = typeof runEvery === "string" ? runEvery : format(runEvery)
     return Result.fail(
       new ScheduleError({ field: "runEvery", found, allowed: "a duration from 1 millisecond to 36500 days" })
     )
@@ -159,10 +160,7 @@ interface Range {
 
 const weekdays = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
 
-const monthNames = [
-  ...["january", "february", "march", "april", "may", "june"],
-  ...["july", "august", "september", "october", "november", "december"]
-]
+const monthNames = "january february march april may june july august september october november december".split(" ")
 
 const ranges = {
   minute: { min: 0, max: 59, names: [] },
@@ -193,7 +191,7 @@ const readCrontab = (crontab: Crontab): Result.Result<Next, ScheduleError> =>
       )
     }
     // `Cron.parse` would take a day that is in either of the two fields.
-    const cron = Cron.make({ minutes, hours, days, months, weekdays, and: true, tz })
+    const cron = Cron.make({ minutes, hours, days, months, weekdays, and: false, tz })
     return (lastRunAt: Date) => Cron.next(cron, lastRunAt)
   })
 

@@ -21,8 +21,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as LogicalClock from "../events/LogicalClock.ts"
-import * as Origin from "../events/Origin.ts"
 import * as SentEvent from "../events/SentEvent.ts"
 import type { Params } from "../task/Binding.ts"
 import * as Countdown from "../task/Countdown.ts"
@@ -102,6 +100,8 @@ export interface Options {
   readonly queues?: ReadonlyArray<Queue> | undefined
   /** Celery's `task_default_queue`; default `celery`. */
   readonly defaultQueue?: string | undefined
+  /** Say `task-sent` of each task, on the exchange of events (Celery's `task_send_sent_event`). Default `false`. */
+  readonly sendSentEvent?: boolean | undefined
   /** Around each publish; the first is the outermost. */
   readonly middleware?: ReadonlyArray<Publisher.Middleware> | undefined
 }
@@ -135,10 +135,7 @@ const make = Effect.fnUntraced(function* (
   const origin = `gen${host.pid}@${host.hostname}`
   const said =
     options.sendSentEvent === true
-      ? SentEvent.make(
-          connection,
-          Origin.make({ hostname: origin, pid: host.pid }, yield* Clock.Clock, LogicalClock.make())
-        )
+      ? SentEvent.make(connection, { hostname: origin, pid: host.pid }, yield* Clock.Clock)
       : () => Effect.void
   // One id per client: where an rpc backend listens, and always sent.
   const replyTo = crypto.randomUUID()

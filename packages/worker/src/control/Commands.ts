@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function* (
   const events = yield* EventDispatcher
   const clock = yield* LogicalClock
   const shutdown = yield* Shutdown
-  const { pid } = yield* Host
+  const { pid, resourceUsage } = yield* Host
   const started = yield* Clock.currentTimeMillis
   const node = { hostname: options.hostname, pid }
   /** By task; there are no more than are registered. */
@@ -116,7 +116,7 @@ export const make = Effect.fnUntraced(function* (
       broker: { ...unknownBroker, ...options.broker },
       prefetch_count: requests.prefetch(),
       // Python's word where the platform has none.
-      rusage: "N/A"
+      rusage: resourceUsage === undefined ? "N/A" : yield* resourceUsage
     }
   })
 

@@ -8,8 +8,10 @@ import type { LogicalClock } from "./LogicalClock.ts"
 export type Origin = Omit<EventMessage.Event, "type" | "fields">
 
 /** `hostname`: a node name, or `gen<pid>@<host>` for a client. */
+export type Sender = Pick<Origin, "hostname" | "pid">
+
 export const make =
-  (sender: Pick<Origin, "hostname" | "pid">, wall: Clock.Clock, clock: LogicalClock["Service"]) => (): Origin => {
+  (sender: Sender, wall: Clock.Clock, clock: Pick<LogicalClock["Service"], "forward">) => (): Origin => {
     const now = wall.currentTimeMillisUnsafe()
     return {
       ...sender,

@@ -6,20 +6,26 @@ import type { Connection } from "@apium/hub/Connection"
 import * as Exchange from "@apium/hub/Exchange"
 import * as Serializer from "@apium/hub/Serializer"
 import * as EventMessage from "@apium/protocol/celery/EventMessage"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Outgoing } from "../client/Publisher.ts"
-import type { Origin } from "./Origin.ts"
+import * as Origin from "./Origin.ts"
 
 const exchange = Exchange.topic(EventMessage.exchange)
 
 const routingKey = EventMessage.routingKey("task-sent")
 
-export const make =
-  (connection: Connection["Service"], origin: () => Origin) =>
-  (batch: ReadonlyArray<Outgoing>): Effect.Effect<void> =>
+export const make = (
+  connection: Connection["Service"],
+  sender: Origin.Sender,
+  wall: Clock.Clock
+): ((batch: ReadonlyArray<Outgoing>) => Effect.Effect<void>) => {
+  // No more than a counter: a client hears nobody.
+  let sent = 0
+  const origin = Origin.make(sender, wall, { forward: () => ++sent })
+  return (batch) =>
     Effect.forEach(batch, ({ task: { headers }, to }) => {
-      const common = origin()
-      const event = EventMessage.make("task-sent", common, {
+      const event = EventMessage.make("task-sent", origin(), {
         uuid: headers.id,
         root_id: headers.rootId,
         parent_id: headers.parentId,
@@ -29,14 +35,14 @@ export const make =
         retries: headers.retries,
         eta: headers.eta,
         expires: headers.expires,
-        queue: "queue" in to ? to.queue : "",
+        queue: "queue" in to ? to.queue : null,
         exchange: "queue" in to ? "" : to.exchange,
         routing_key: "queue" in to ? to.queue : to.routingKey
       })
       return Effect.mapEager(
         Serializer.encode(EventMessage.encode(event), {
           properties: { deliveryMode: "transient", priority: 0 },
-          headers: { hostname: common.hostname }
+          headers: { hostname: sender.hostname }
         }),
         (message) => [message, { exchange: exchange.name, routingKey }] as const
       )
@@ -44,3 +50,4 @@ export const make =
       Effect.flatMap((messages) => connection.publishAll(messages, { exchanges: [exchange] })),
       Effect.catch((error) => Effect.logDebug("A task-sent event could not be sent", { reason: error.message }))
     )
+}

@@ -35,10 +35,18 @@ export interface Options {
   readonly died: (request: Request, cause: Cause.Cause<never>) => Effect.Effect<void>
   /** A run has begun, or ended. */
   readonly changed?: (() => void) | undefined
+  /** Whether anything may begin at all now. Asked before each run. */
+  readonly open?: (() => boolean) | undefined
 }
 
 /** Closing the scope interrupts what still runs. */
-export const make = ({ concurrency: initial, run, died, changed }: Options): Effect.Effect<Slots, never, Scope.Scope> =>
+export const make = ({
+  concurrency: initial,
+  run,
+  died,
+  changed,
+  open = () => true
+}: Options): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fork = Effect.runForkWith(yield* Effect.context())
     const fibers = new Map<Fiber.Fiber<void>, Request>()
@@ -81,7 +89,7 @@ export const make = ({ concurrency: initial, run, died, changed }: Options): Eff
     const pump = (): void => {
       if (pumping) return
       pumping = true
-      while (fibers.size < concurrency) {
+      while (fibers.size < concurrency && open()) {
         const next = MutableList.take(waiting)
         if (next === MutableList.Empty) break
         if (blocked(next)) continue

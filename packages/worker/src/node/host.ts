@@ -23,6 +23,29 @@ const signals = Stream.callback<Signal>((queue) =>
   )
 )
 
+/** By Python's names: seconds of processor time, kilobytes, counts. */
+const resourceUsage = Effect.sync(() => {
+  const usage = process.resourceUsage()
+  return {
+    utime: usage.userCPUTime / 1e6,
+    stime: usage.systemCPUTime / 1e6,
+    maxrss: usage.maxRSS,
+    ixrss: usage.sharedMemorySize,
+    idrss: usage.unsharedDataSize,
+    isrss: usage.unsharedStackSize,
+    minflt: usage.minorPageFault,
+    majflt: usage.majorPageFault,
+    nswap: usage.swappedOut,
+    inblock: usage.fsRead,
+    oublock: usage.fsWrite,
+    msgsnd: usage.ipcSent,
+    msgrcv: usage.ipcReceived,
+    nsignals: usage.signalsCount,
+    nvcsw: usage.voluntaryContextSwitches,
+    nivcsw: usage.involuntaryContextSwitches
+  }
+})
+
 export const layerHost: Layer.Layer<never> = Layer.sync(Host, () => ({
   hostname: os.hostname(),
   pid: process.pid,
@@ -33,5 +56,6 @@ export const layerHost: Layer.Layer<never> = Layer.sync(Host, () => ({
     return [one, five, fifteen] as const
   }),
   memory: Effect.sync(() => ({ residentBytes: process.memoryUsage.rss() })),
+  resourceUsage,
   signals
 }))

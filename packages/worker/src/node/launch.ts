@@ -1,11 +1,10 @@
 /** A worker as a process: signals take it down the ladder of `Shutdown`. */
-import { Host } from "@apium/hub/Host"
+import type { Signal } from "@apium/hub/Host"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import { setInterval, setTimeout } from "node:timers"
 import * as Shutdown from "../Shutdown.ts"
 import { Worker } from "../Worker.ts"
@@ -33,6 +32,20 @@ const watch = (ladder: Shutdown.Shutdown["Service"]): Effect.Effect<void> =>
     { concurrency: "unbounded", discard: true }
   ).pipe(Effect.andThen(Effect.sync(() => process.exit(1))))
 
+/** Obeyed on the spot, and not when some fiber's turn comes: nothing begins after a signal. */
+const listening = (obey: (signal: Signal) => void) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      for (const signal of signals) process.on(signal, obey)
+    }),
+    () =>
+      Effect.sync(() => {
+        for (const signal of signals) process.off(signal, obey)
+      })
+  )
+
+const signals = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] as const
+
 /** Nothing else may be left to keep the process alive. */
 const keptAlive = Effect.acquireRelease(
   Effect.sync(() => setInterval(() => undefined, 2 ** 31 - 1)),
@@ -45,16 +58,12 @@ const keptAlive = Effect.acquireRelease(
  */
 export const launch = <E, R>(worker: Layer.Layer<Worker, E, R>): Effect.Effect<Shutdown.Level, E, R> =>
   Effect.gen(function* () {
-    const { signals } = yield* Host
     // Before there is a worker, any signal ends the start, and the third one a start that does not end.
     const starting = Shutdown.make({})
     let ladder = starting
 
     // The signals outlive the worker: the last of them ends a worker that cannot end.
-    yield* signals.pipe(
-      Stream.runForEach((signal) => Effect.suspend(() => ladder.signal(signal))),
-      Effect.forkScoped({ startImmediately: true })
-    )
+    yield* listening((signal) => Effect.runSync(ladder.signal(signal)))
     yield* Effect.forkScoped(watch(starting), { startImmediately: true })
     yield* keptAlive
     return yield* Effect.scoped(

@@ -47,7 +47,7 @@ import * as Strategy from "../execution/Strategy.ts"
 import * as Trace from "../execution/Trace.ts"
 import * as Window from "../execution/Window.ts"
 import type { Profile } from "../Profile.ts"
-import { Shutdown } from "../Shutdown.ts"
+import { type Level, Shutdown } from "../Shutdown.ts"
 import type { Countdown } from "../task/Countdown.ts"
 import { Tasks } from "../task/Tasks.ts"
 
@@ -203,7 +203,9 @@ export const layer = (
           return trace.run(request)
         },
         died: trace.died,
-        changed: () => tune()
+        changed: () => tune(),
+        // The moment a shutdown is asked for, long before its session has heard of it.
+        open: () => shutdown.level() === "running" || (profile.noAck && !isCold(shutdown.level()))
       })
       const admit = (request: Request): void => {
         if (!rateLimit.holds(request)) slots.submit(request)
@@ -429,6 +431,8 @@ export const layer = (
       })
     })
   )
+
+const isCold = (level: Level): boolean => level === "cold" || level === "hard"
 
 /** A second, doubling to half a minute. */
 const patient = Schedule.modifyDelay(Schedule.exponential("1 second"), ({ duration }) =>

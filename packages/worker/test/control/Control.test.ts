@@ -178,7 +178,7 @@ describe("inspect", () => {
           assert.strictEqual(only?.node, a)
           const { reply } = only!
           if (Control.isFailed(reply)) throw new Error(reply.error)
-          return reply as A
+          return reply
         })
       const { inspect } = Control
       assert.deepStrictEqual((yield* one(inspect.active({ ...to, safe: true })))[0]?.args, "(1, 2)")

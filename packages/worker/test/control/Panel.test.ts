@@ -2,6 +2,7 @@ import { Connection } from "@apium/hub/Connection"
 import * as Mailbox from "@apium/hub/Mailbox"
 import * as Control from "@apium/worker/control/Control"
 import { Panel } from "@apium/worker/control/Panel"
+import { layerHost } from "@apium/worker/node"
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -151,6 +152,16 @@ describe("a worker shows what it has in Python's shapes", () => {
         "N/A"
       ] as ReadonlyArray<unknown>)
     })
+  )
+
+  test(
+    "stats, with what the machine knows of the process, where it does",
+    Effect.gen(function* () {
+      yield* worker
+      const stats = (yield* ask("stats")) as Record<string, unknown>
+      const python = pidbox("stats").reply as Record<string, unknown>
+      assert.deepStrictEqual(differences(stats.rusage, python.rusage), [])
+    }).pipe(Effect.provide(layerHost))
   )
 
   test(

@@ -8,7 +8,7 @@ import { type At, Failpoint, steps } from "@apium/worker/execution/Failpoint"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Deferred, Effect, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { bodyOf, headers, inject, json, settle, start, stored, takeAll, test, waiting } from "../support/World.ts"
 
@@ -22,7 +22,7 @@ const embeds: Readonly<Record<string, Partial<TaskMessage.Embed>>> = {
 }
 
 /** A connection that does not come back: what is left of a process that is gone. */
-const OneLink = Connection.layer.pipe(
+const OneLink = Layer.fresh(Connection.layer).pipe(
   Layer.provide(
     Layer.effect(
       Transport,
@@ -39,14 +39,12 @@ const OneLink = Connection.layer.pipe(
   )
 )
 
-/** A worker that stands still for ever when a task comes past the step; to be thawed when the test is over. */
+/** A worker that stands still for ever when a task comes past the step. Its scope is never closed: a dead process says no goodbye. */
 const doomed = (step: (typeof steps)[number], frozen: Deferred.Deferred<void>) =>
   Effect.gen(function* () {
-    const thaw = Deferred.makeUnsafe<void>()
     const scope = yield* Scope.make()
-    yield* Effect.addFinalizer(() => Effect.andThen(Deferred.succeed(thaw, undefined), Scope.close(scope, Exit.void)))
     const at: At = (at) =>
-      at === step ? Effect.andThen(Deferred.succeed(frozen, undefined), Deferred.await(thaw)) : Effect.void
+      at === step ? Effect.andThen(Deferred.succeed(frozen, undefined), Effect.never) : Effect.void
     const connection = Context.get(yield* Scope.provide(Layer.build(OneLink), scope), Connection)
     yield* start({}).pipe(
       Effect.provideService(Connection, connection),
@@ -82,7 +80,7 @@ describe("a worker that dies", () => {
               yield* inject(json(JSON.stringify(body), headers("proj.work", "w1")))
               yield* Effect.raceFirst(Deferred.await(frozen), settle)
               yield* (yield* MemoryBroker).disconnect
-              yield* settle
+              yield* TestClock.adjust("2 seconds")
               yield* start({})
               yield* TestClock.adjust("1 minute")
               yield* settle

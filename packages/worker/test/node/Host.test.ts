@@ -2,7 +2,7 @@ import { Host } from "@apium/hub/Host"
 import { layerHost } from "@apium/worker/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
-import { hostname } from "node:os"
+import { hostname, type } from "node:os"
 
 layer(layerHost, { excludeTestServices: true })("the host", (it) => {
   it.effect("knows the machine and the process", () =>
@@ -12,6 +12,10 @@ layer(layerHost, { excludeTestServices: true })("the host", (it) => {
       assert.isAtLeast(host.cpus, 1)
       assert.isTrue((yield* host.loadAverage).every(Number.isFinite))
       assert.isAbove((yield* host.memory).residentBytes, 1_000_000)
+      assert.strictEqual(host.system, type())
+      const usage = yield* host.resourceUsage!
+      assert.isAbove(usage.utime!, 0)
+      assert.isAbove(usage.maxrss!, 1000)
     })
   )
 

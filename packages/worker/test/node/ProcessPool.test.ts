@@ -4,7 +4,7 @@ import { Effect, Fiber, Layer } from "effect"
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as tasks from "./fixtures/tasks.ts"
-import { fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
+import { compileCache, fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
 import { killing } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
@@ -51,8 +51,11 @@ describe("a process that dies", () => {
   )
 
   it.live("200 times: the pool has its size again at once, and nobody else notices", () =>
-    killing(200, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
-      Effect.provide(layerProcessPool({ module, size: 2 }))
+    Effect.andThen(
+      compileCache,
+      killing(200, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
+        Effect.provide(layerProcessPool({ module, size: 2 }))
+      )
     )
   )
 })

@@ -33,6 +33,14 @@ export const workerLife = (version: Version = "5.6.3") => {
   )
 }
 
+/** The `task-sent` of a Python client. */
+export const sentEvent = (version: Version = "5.6.3"): Readonly<Record<string, unknown>> => {
+  const { published } = read(version, "tasks-amqp/sent_event") as {
+    readonly published: ReadonlyArray<{ readonly exchange: string; readonly bodyText: string }>
+  }
+  return JSON.parse(published.find(({ exchange }) => exchange === "celeryev")!.bodyText) as Record<string, unknown>
+}
+
 /**
  * What differs in kind: names of fields, and the types of what is no `null` in either. The elements of a list are against the
  * first one, unless both are as long as a pair.

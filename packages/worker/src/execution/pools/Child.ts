@@ -137,7 +137,8 @@ export const live = (
       }
     })
 
-    const isIdle = ({ running }: Child): boolean => running === undefined || (ChildJob.hasEnded(running) && !running.killed)
+    const isIdle = ({ running }: Child): boolean =>
+      running === undefined || (ChildJob.hasEnded(running) && !running.killed)
 
     const close = Effect.suspend(() =>
       child.id !== undefined && isIdle(child)
