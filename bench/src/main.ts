@@ -1,10 +1,14 @@
-/** `bench` lists the benchmarks, `bench <name> [--json FILE]` runs one. */
+/** `bench` lists the benchmarks, `bench <name> [--profile] [--json FILE]` runs one, and says where the time goes. */
 import { globSync, writeFileSync } from "node:fs"
 import * as os from "node:os"
 import { parseArgs } from "node:util"
 import * as Bench from "./Bench.ts"
+import { profile } from "./profile.ts"
 
-const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: "string" } } })
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "string" }, profile: { type: "boolean" } }
+})
 const [name] = positionals
 const names = globSync("*.bench.ts", { cwd: import.meta.dirname })
   .map((file) => file.slice(0, -".bench.ts".length))
@@ -46,6 +50,18 @@ if (name === undefined) {
       `${noise.toFixed(1)} %`
     ])
     table([["", `${bench.unit}/s`, "ratio", "noise"], ...rows])
+    if (values.profile === true) {
+      for (const contestant of bench.contestants) {
+        const { groups, functions } = await profile(contestant)
+        console.log(`\nWhere the time of "${contestant.name}" goes, self time`)
+        table(
+          [...groups, { name: "", share: Number.NaN }, ...functions].map(({ name, share }) => [
+            name,
+            Number.isNaN(share) ? "" : `${share.toFixed(1)} %`
+          ])
+        )
+      }
+    }
   } else {
     results = await Bench.runOnce(bench)
     table([["", bench.unit, "ratio"], ...results.map(({ name, value, ratio }) => [name, count(value), times(ratio)])])
