@@ -191,7 +191,7 @@ const readCrontab = (crontab: Crontab): Result.Result<Next, ScheduleError> =>
       )
     }
     // `Cron.parse` would take a day that is in either of the two fields.
-    const cron = Cron.make({ minutes, hours, days, months, weekdays, and: false, tz })
+    const cron = Cron.make({ minutes, hours, days, months, weekdays, and: true, tz })
     return (lastRunAt: Date) => Cron.next(cron, lastRunAt)
   })
 
