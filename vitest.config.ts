@@ -17,6 +17,7 @@ export default defineConfig({
       project("protocol", "packages/protocol/test"),
       project("hub", "packages/hub/test"),
       project("worker", "packages/worker/test"),
+      project("cli", "packages/cli/test"),
       project("demo", "apps/demo/test"),
       project("edge", "test/edge")
     ],

@@ -65,7 +65,11 @@ export const start = (
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => running(file, options)),
-      ({ child, exited }) => Effect.andThen(Effect.sync(() => child.kill("SIGKILL")), exited)
+      ({ child, exited }) =>
+        Effect.andThen(
+          Effect.sync(() => child.kill("SIGKILL")),
+          exited
+        )
     ),
     ({ program }) => program
   )

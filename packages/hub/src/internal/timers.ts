@@ -1,5 +1,5 @@
 /**
- * Many deadlines, one fiber: a binary heap of callbacks, and a fiber that sleeps until the earliest. With nothing
+ * Many deadlines, one fiber: a heap of callbacks, and a fiber that sleeps until the earliest. With nothing
  * scheduled it waits on a latch and costs nothing. Time is Effect's `Clock`, so a test moves it.
  *
  * A million entries are a million small objects, where a sleeping fiber each would be about 1 KB each.
@@ -8,11 +8,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
+import { Deadlines } from "./deadlines.ts"
 
 interface Entry {
-  readonly at: number
-  /** Breaks ties: what was scheduled first runs first. */
-  readonly order: number
   run: (() => void) | undefined
 }
 
@@ -23,58 +21,26 @@ export interface Timers {
   readonly size: () => number
 }
 
-const before = (a: Entry, b: Entry): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
-
 export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(function* () {
-  const heap: Array<Entry> = []
+  const heap = new Deadlines<Entry>()
   const changed = Latch.makeUnsafe(false)
-  let order = 0
   let live = 0
 
-  const push = (entry: Entry): void => {
-    let index = heap.length
-    heap.push(entry)
-    while (index > 0) {
-      const parent = (index - 1) >> 1
-      if (!before(entry, heap[parent]!)) break
-      heap[index] = heap[parent]!
-      index = parent
-    }
-    heap[index] = entry
-  }
-
-  const pop = (): void => {
-    const last = heap.pop()!
-    if (heap.length === 0) return
-    let index = 0
-    for (;;) {
-      let child = 2 * index + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
-      if (!before(heap[child]!, last)) break
-      heap[index] = heap[child]!
-      index = child
-    }
-    heap[index] = last
-  }
-
   const schedule = (at: number, run: () => void) => {
-    const entry: Entry = { at, order: order++, run }
-    push(entry)
+    const entry: Entry = { run }
+    heap.push(at, entry)
     live++
-    if (heap[0] === entry) changed.openUnsafe()
+    if (heap.first === entry) changed.openUnsafe()
     return () => {
       if (entry.run === undefined) return
       entry.run = undefined
       live--
       // A cancelled entry leaves the heap when it comes up; when most are cancelled they all go now.
       if (live === 0) {
-        heap.length = 0
+        heap.retain(() => false)
         changed.openUnsafe()
-      } else if (heap.length > 64 && live < heap.length / 2) {
-        const kept = heap.filter((entry) => entry.run !== undefined)
-        heap.length = 0
-        for (const entry of kept) push(entry)
+      } else if (heap.size > 64 && live < heap.size / 2) {
+        heap.retain((entry) => entry.run !== undefined)
       }
     }
   }
@@ -85,12 +51,8 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
         changed.closeUnsafe()
         const now = yield* Clock.currentTimeMillis
         let due: Array<Entry> | undefined
-        for (
-          let first = heap[0];
-          first !== undefined && (first.run === undefined || first.at <= now);
-          first = heap[0]
-        ) {
-          pop()
+        while (heap.first !== undefined && (heap.first.run === undefined || heap.next! <= now)) {
+          const first = heap.pop()!
           if (first.run === undefined) continue
           due = due ?? []
           due.push(first)
@@ -103,9 +65,9 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
           live--
           run()
         }
-        const next = heap[0]
+        const { next } = heap
         if (next === undefined) yield* changed.await
-        else yield* Effect.raceFirst(Effect.sleep(Math.max(0, next.at - now)), changed.await)
+        else yield* Effect.raceFirst(Effect.sleep(Math.max(0, next - now)), changed.await)
       })
     )
   )

@@ -1,6 +1,6 @@
 /**
- * A `VirtualStore` in the memory of this process: one list per queue and priority, a map of what is unacked, and one heap
- * for messages that are not due yet.
+ * A `VirtualStore` in the memory of this process: one list per queue and priority, a heap per
+ * queue for what is not due yet, and one map of what is unacked.
  *
  * Time to live is honoured when a message would be taken, so an expired message keeps its place until somebody takes.
  * A queue without `x-max-priority` ignores priorities, as RabbitMQ's do; with it the highest is taken first.
@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as MutableList from "effect/MutableList"
 import type * as Scope from "effect/Scope"
+import { Deadlines } from "../internal/deadlines.ts"
 import { make as makeTimers } from "../internal/timers.ts"
 import type { Message } from "../Message.ts"
 import type { Queue } from "../Queue.ts"
@@ -36,8 +37,10 @@ interface MemoryQueue {
   readonly ttl: number
   size: number
   readonly waiters: Set<Waiter>
-  /** What is not due yet: how to forget it. */
-  readonly delayed: Set<() => void>
+  /** What is not due yet. */
+  readonly delayed: Deadlines<Put>
+  /** When the timer of the first of them fires, and how to stop it. */
+  timer: { readonly at: number; readonly cancel: () => void } | undefined
 }
 
 const positiveInteger = (value: unknown): number | undefined =>
@@ -61,7 +64,8 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         ttl: positiveInteger(queue.arguments["x-message-ttl"]) ?? Number.POSITIVE_INFINITY,
         size: 0,
         waiters: new Set(),
-        delayed: new Set()
+        delayed: new Deadlines(),
+        timer: undefined
       })
     })
 
@@ -103,12 +107,18 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
     wakeOne(queue)
   }
 
-  const delay = (name: string, queue: MemoryQueue, put: Put, until: number): void => {
-    const cancel = timers.schedule(until, () => {
-      queue.delayed.delete(cancel)
-      append(name, queue, put)
+  /** One timer per queue: a closure for each of a million messages would take more than the messages. */
+  const watch = (name: string, queue: MemoryQueue): void => {
+    const at = queue.delayed.next
+    if (at === undefined || (queue.timer !== undefined && queue.timer.at <= at)) return
+    queue.timer?.cancel()
+    const cancel = timers.schedule(at, () => {
+      queue.timer = undefined
+      const now = clock.currentTimeMillisUnsafe()
+      while (queue.delayed.next !== undefined && queue.delayed.next <= now) append(name, queue, queue.delayed.pop()!)
+      watch(name, queue)
     })
-    queue.delayed.add(cancel)
+    queue.timer = { at, cancel }
   }
 
   const put = (name: string, puts: ReadonlyArray<Put>) =>
@@ -118,8 +128,9 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
       for (const put of puts) {
         const { notBefore } = put
         if (notBefore === undefined || notBefore <= clock.currentTimeMillisUnsafe()) append(name, queue, put)
-        else delay(name, queue, put, notBefore)
+        else queue.delayed.push(notBefore, put)
       }
+      watch(name, queue)
       return true
     })
 
@@ -207,8 +218,9 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
     const size = queue.size + queue.delayed.size
     for (const list of queue.levels) MutableList.clear(list)
     queue.size = 0
-    for (const cancel of queue.delayed) cancel()
-    queue.delayed.clear()
+    queue.delayed.retain(() => false)
+    queue.timer?.cancel()
+    queue.timer = undefined
     return size
   }
 

@@ -162,7 +162,7 @@ export const exceptionRepr = (type: string, args: ReadonlyArray<unknown>): strin
 // ------------------------------------------------------------------ saferepr
 
 /** Positional arguments, as a tuple: `(2, 3)`, `(2,)`, `()`. */
-export const argsRepr = (args: ReadonlyArray<unknown>): string => safe(args, "tuple")
+export const argsRepr = (args: ReadonlyArray<unknown>): string => (args.length === 0 ? "()" : safe(args, "tuple"))
 
 /** Keyword arguments, as a dict: `{'a': 1}`. */
 export const kwargsRepr = (kwargs: Readonly<Record<string, unknown>>): string => safe(kwargs, "value")

@@ -28,7 +28,7 @@ export interface AsyncResult<A, E = never> {
   readonly forget: Effect.Effect<void, HubError>
   /**
    * Tells all workers not to run it; with `terminate` also to end it if it runs. Workers that are away do not hear of it. It
-   * returns when the broker has the request: `get` then fails with `TaskFailed` of the state `REVOKED`, once a worker has come upon it.
+   * returns when the broker has the request; `get` fails with `TaskFailed` of the state `REVOKED` once a worker came upon it.
    */
   readonly revoke: (options?: RevokeOptions) => Effect.Effect<void, HubError>
 }

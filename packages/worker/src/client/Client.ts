@@ -147,7 +147,7 @@ const make = Effect.fnUntraced(function* (
     send: SendOptions,
     { now, parent }: Moment
   ): Publisher.Outgoing => {
-    const id = send.taskId ?? crypto.randomUUID()
+    const id = send.taskId ?? newId()
     if (id === "") throw new RangeError("taskId is empty: leave it out, and the task gets one")
     const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
     const expires = send.expires ?? task.expires
@@ -252,6 +252,9 @@ const make = Effect.fnUntraced(function* (
 
 const listOf = (signatures: SendOptions["link"]): ReadonlyArray<Signature> | null =>
   signatures === undefined ? null : "task" in signatures ? [signatures] : signatures
+
+/** In one piece: V8 keeps the 17 pieces it makes an UUID of, 480 bytes instead of 56, until somebody has to look inside. */
+const newId = (): string => crypto.randomUUID().toLowerCase()
 
 /** Throws for an invalid Date, and for a time Python cannot hold. */
 const timeOf = (option: "eta" | "expires", epochMillis: number): string => {

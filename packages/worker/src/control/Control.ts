@@ -11,8 +11,8 @@
  * whole `timeout` unless `limit` or `destination` says how many answers there can be; none in time is an empty list, and no
  * error. Changes wait for answers only with `reply: true`, as in Celery.
  *
- * Answers are read as far as their kind goes (a text, a list, an object); what is inside is what the worker sent. One that is not of its kind is
- * an `error`, as is one that says so itself: an unknown command is `{ error: "KeyError('nonesuch')" }`.
+ * Answers are read as far as their kind goes (a text, a list, an object); what is inside is what the worker sent. One that is
+ * not of its kind is an `error`, as is one that says so itself: an unknown command is `{ error: "KeyError('nonesuch')" }`.
  */
 import type { Connection } from "@apium/hub/Connection"
 import type { Arguments } from "@apium/hub/Exchange"
@@ -193,7 +193,7 @@ export const terminate = (
 export const rateLimit = (task: string, rate: string | number | null, options: ChangeOptions = {}): Replies<Done> =>
   change("rate_limit", { task_name: task, rate_limit: rate }, options)
 
-/** The limits of all runs of a task from now on; one that is left out is lifted. Python's workers answer, and go on as before. */
+/** The limits of all runs of a task from now on; one left out is lifted. Python's workers say yes, and go on as before. */
 export const timeLimit = (
   task: string,
   limits: { readonly hard?: Countdown | undefined; readonly soft?: Countdown | undefined },

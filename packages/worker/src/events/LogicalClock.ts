@@ -1,6 +1,6 @@
 /**
- * Lamport's clock (kombu/clocks.py): what happened before what, in a cluster whose wall clocks disagree. A worker has one, which
- * its events, its heartbeats and its answers to remote control share.
+ * Lamport's clock (kombu/clocks.py): what happened before what, in a cluster whose wall clocks disagree. A worker has one,
+ * which its events, its heartbeats and its answers to remote control share.
  */
 import type * as Mailbox from "@apium/hub/Mailbox"
 import * as Context from "effect/Context"

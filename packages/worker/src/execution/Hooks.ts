@@ -26,6 +26,13 @@ export interface Hooks<Payload, A, R> {
   readonly after?: ((outcome: Ended) => Effect.Effect<void, unknown, R>) | undefined
 }
 
+type Names = keyof Hooks<unknown, unknown, unknown>
+
+/** What the hooks of a handler need; nothing for one that only throws. */
+export type Services<H> = {
+  [K in keyof H & Names]: NonNullable<H[K]> extends (...args: never) => infer Run ? Effect.Services<Run> : never
+}[keyof H & Names]
+
 export type Ended = Extract<Outcome, { readonly _tag: "Success" | "Failure" }>
 
 /** The hooks of one handler, as `Perform` calls them. */

@@ -3,7 +3,6 @@
  * handler, and what follows from its outcome (`Conclude`). Whatever happens in between, the delivery is settled exactly once,
  * and a late acknowledgement is the last thing that leaves: a crash before it runs the task again.
  */
-import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -68,7 +67,7 @@ export const make = (dependencies: {
       updateState: (state, meta) => results.custom(headers, state, meta),
       sendEvent: (type, fields) =>
         Effect.sync(() => {
-          if (events.enabled()) events.send(type, { ...fields, uuid: headers.id } as Record<string, KombuJson>)
+          if (events.enabled()) events.send(type, { ...fields, uuid: headers.id })
         })
     }
   }

@@ -2,9 +2,9 @@
  * The step that obeys (celery/worker/consumer/control.py, celery/worker/pidbox.py): it answers remote control under the
  * worker's node name, and provides the panel of commands, to which later steps and you add theirs.
  *
- * Requires Events, whose task events it turns on and off; Tasks, whose requests it shows and changes; Pool; the connection, the
- * worker's logical clock, and what shuts the worker down. It has started when the worker can be reached. Commands are executed in the
- * order they came; those that come faster wait in the broker, 100 of them here.
+ * Requires Events, whose task events it turns on and off; Tasks, whose requests it shows and changes; Pool; the connection,
+ * the worker's logical clock, and what shuts the worker down. It has started when the worker can be reached. Commands are
+ * executed in the order they came; of those that come faster 100 wait here, and the others with the broker.
  */
 import type { Connection } from "@apium/hub/Connection"
 import type { HubError } from "@apium/hub/HubError"
@@ -47,10 +47,14 @@ export const layer = (
         clock: LogicalClock.forMailbox(clock),
         onReady: Deferred.succeed(reachable, undefined)
       }).pipe(
-        // It answers the first failure to who starts the worker, and the later ones to nobody.
-        Effect.tapError((error) => Deferred.fail(reachable, error)),
         Effect.tapError((error) =>
-          Effect.logError("The worker cannot be reached by remote control, and tries again", { reason: error.message })
+          Effect.flatMap(Deferred.fail(reachable, error), (atStart) =>
+            atStart
+              ? Effect.void
+              : Effect.logError("Remote control does not reach the worker, which tries again", {
+                  reason: error.message
+                })
+          )
         ),
         Effect.retry(Schedule.spaced("30 seconds")),
         Effect.forkScoped

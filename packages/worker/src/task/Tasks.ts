@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SchemaError } from "effect/Schema"
-import type { Hooks } from "../execution/Hooks.ts"
+import type * as Hooks from "../execution/Hooks.ts"
 import type { TaskStrategy } from "../execution/Strategy.ts"
 import * as Perform from "../execution/Perform.ts"
 import type { Params } from "./Binding.ts"
@@ -20,7 +20,7 @@ export interface Registered {
   readonly strategy?: TaskStrategy | undefined
 }
 
-export interface HandleOptions<Payload, A, R> extends Hooks<Payload, A, R> {
+export interface HandleOptions<Payload, A, R> extends Hooks.Hooks<Payload, A, R> {
   /** What is done with a message of this task before it may run: see `execution/Strategy`. */
   readonly strategy?: TaskStrategy | undefined
 }
@@ -69,19 +69,21 @@ export class Tasks extends Context.Service<
    * closed when it ends. A handler may fail with the task's error, with what steers its execution, and with what sending
    * another task may fail with. Its hooks run around it, with the same services.
    */
-  static readonly handle = <N extends string, P extends Params, A, E, R, R2 = never>(
+  static readonly handle = <N extends string, P extends Params, A, E, R, O extends object = {}>(
     task: Task<N, P, A, E>,
     // The task alone says what its handler gives: inferred from both, `A` would be whatever covers the two.
     run: (payload: PayloadOf<P>) => Effect.Effect<NoInfer<A>, NoInfer<E> | Steering | HubError | SchemaError, R>,
-    options?: HandleOptions<NoInfer<PayloadOf<P>>, NoInfer<A>, R2>
-  ): Layer.Layer<never, never, Tasks | Exclude<R | R2, Perform.Given>> =>
+    // In two: inferred from a hook's type alone, its parameters would have none.
+    options?: O & HandleOptions<NoInfer<PayloadOf<P>>, NoInfer<A>, unknown>
+  ): Layer.Layer<never, never, Tasks | Exclude<R | Hooks.Services<O>, Perform.Given>> =>
     Layer.effectDiscard(
       Effect.gen(function* () {
         const tasks = yield* Tasks
-        const context = yield* Effect.context<Exclude<R | R2, Perform.Given>>()
+        const context = yield* Effect.context<Exclude<R | Hooks.Services<O>, Perform.Given>>()
+        const hooks = options as Hooks.Hooks<PayloadOf<P>, A, R | Hooks.Services<O>> | undefined
         const registered: Registered = {
           task,
-          perform: Perform.make<N, P, A, E, R | R2>(task, run, context, options),
+          perform: Perform.make<N, P, A, E, R | Hooks.Services<O>>(task, run, context, hooks),
           strategy: options?.strategy
         }
         yield* Effect.acquireRelease(tasks.register(registered), () => tasks.unregister(registered))

@@ -1,14 +1,17 @@
 import { Connection } from "@apium/hub/Connection"
 import * as Mailbox from "@apium/hub/Mailbox"
+import * as Queue from "@apium/hub/Queue"
 import * as Control from "@apium/worker/control/Control"
 import { Panel } from "@apium/worker/control/Panel"
 import { layerHost } from "@apium/worker/node"
 import { assert, describe } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Data, Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { differences, pidbox } from "../support/Fixtures.ts"
 import { node, request } from "../support/Node.ts"
 import { settle, test } from "../support/World.ts"
+
+class OutOfPaper extends Data.TaggedError("OutOfPaper")<{ readonly message: string }> {}
 
 const name = "worker1@wire"
 
@@ -310,7 +313,7 @@ describe("the panel", () => {
         Panel.command("greet", ({ who }) => Effect.succeed({ ok: `hello ${String(who)}` })),
         Panel.command("ping", () => Effect.succeed({ ok: "PONG" })),
         Panel.command("quiet", () => Effect.succeed(Mailbox.noReply)),
-        Panel.command("broken", () => Effect.fail(new RangeError("it's bad"))),
+        Panel.command("broken", () => Effect.fail(new OutOfPaper({ message: "it's A4" }))),
         Panel.command("thrown", (): Effect.Effect<unknown> => {
           throw new TypeError("no")
         })
@@ -318,7 +321,7 @@ describe("the panel", () => {
       yield* node(name, { commands: Commands })
       assert.deepStrictEqual(yield* ask("greet", { who: "you" }), { ok: "hello you" })
       assert.deepStrictEqual(yield* ask("ping"), { ok: "PONG" })
-      assert.deepStrictEqual(yield* ask("broken"), { error: `RangeError("it's bad")` })
+      assert.deepStrictEqual(yield* ask("broken"), { error: `OutOfPaper("it's A4")` })
       assert.deepStrictEqual(yield* ask("thrown"), { error: `TypeError('no')` })
     })
   )
@@ -340,6 +343,16 @@ describe("the panel", () => {
       yield* panel.unregister("count", first)
       assert.deepStrictEqual(panel.names(), [])
     }).pipe(Effect.provide(Panel.layer))
+  )
+
+  test(
+    "is not there on a worker whose queue the broker refuses: it does not start",
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      yield* connection.declare({ queues: [Queue.make(`${name}.celery.pidbox`)] })
+      const error = yield* Effect.flip(Effect.scoped(node(name)))
+      assert.strictEqual(error.reason._tag, "ChannelClosed")
+    })
   )
 
   test(

@@ -2,6 +2,7 @@ import { Connection } from "@apium/hub/Connection"
 import * as Mailbox from "@apium/hub/Mailbox"
 import * as Queue from "@apium/hub/Queue"
 import type * as EventMessage from "@apium/protocol/celery/EventMessage"
+import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
 import * as EventReceiver from "@apium/worker/events/EventReceiver"
 import { type Ending, type Settlement, settlement } from "@apium/worker/execution/Acknowledgement"
 import type { Outcome } from "@apium/worker/execution/Outcome"
@@ -46,7 +47,7 @@ const changed: Partial<typeof late> = { failure: "reject", timedOut: "requeue", 
 
 describe("the matrix", () => {
   for (const ending of endings) {
-    it(`${ending}`, () => {
+    it(`for ${ending}`, () => {
       assert.strictEqual(settlement(ending, {}), late[ending])
       assert.strictEqual(settlement(ending, { acksLate: true }), late[ending])
       assert.strictEqual(settlement(ending, { ...strict, acksLate: true }), changed[ending] ?? late[ending])
@@ -152,7 +153,7 @@ const scripted = (ran: Array<Job>, ending: keyof typeof outcomes) =>
 
 const describeEvent = ({ type, fields }: EventMessage.Event): string => {
   const more = fields.requeue ?? fields.signum
-  return more === undefined ? type : `${type} ${String(more)}`
+  return more === undefined ? type : `${type} ${JSON.stringify(more)}`
 }
 
 describe("through a worker", () => {
@@ -191,15 +192,15 @@ describe("through a worker", () => {
           yield* settle
           const found = yield* stored("m1")
           const result = found?.result
-          const excType =
-            typeof result === "object" && result !== null && "exc_type" in result ? ` ${String(result.exc_type)}` : ""
+          const why = ResultMessage.decodeFailure(result)
           const noise = new Set(["task-received", "task-started"])
           const [event, ...others] = events.filter((type) => !noise.has(type))
           assert.deepStrictEqual(others, [])
           const seen: Seen = {
             queue: yield* waiting("matrix"),
             rejected: yield* waiting("rejected"),
-            stored: found === undefined ? undefined : `${found.status}${excType}`,
+            stored:
+              found === undefined ? undefined : why === undefined ? found.status : `${found.status} ${why.excType}`,
             event,
             runs: ran.length
           }

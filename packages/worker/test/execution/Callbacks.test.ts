@@ -1,4 +1,5 @@
 import { Connection } from "@apium/hub/Connection"
+import type { Properties } from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
 import * as Wire from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -33,6 +34,11 @@ const AddLive = Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))
 const python = (task: string, options: Record<string, unknown> = {}, rest: Partial<Wire.Signature> = {}) =>
   Wire.make(task, { ...rest, options: { queue: "python", ...options } })
 
+interface Message extends Record<string, unknown> {
+  readonly embed: Record<string, unknown>
+  readonly properties: Properties
+}
+
 /** Sends `add(2, 3)` with this embed, waits for its end, and reads what it sent to `python`. */
 const sent = (embed: Partial<TaskMessage.Embed>, call = "[2, 3]") =>
   Effect.gen(function* () {
@@ -45,7 +51,9 @@ const sent = (embed: Partial<TaskMessage.Embed>, call = "[2, 3]") =>
     return yield* Effect.forEach(deliveries, (delivery) =>
       Effect.map(bodyOf(delivery), (body) => {
         const [args, kwargs, embed] = body as [unknown, unknown, Record<string, unknown>]
-        return { ...delivery.message.headers, args, kwargs, embed, properties: delivery.message.properties }
+        const { headers, properties } = delivery.message
+        const shown: Message = { ...headers, args, kwargs, embed, properties }
+        return shown
       })
     )
   })
@@ -321,8 +329,8 @@ describe("canvas among the callbacks", () => {
       Effect.gen(function* () {
         yield* start({}, AddLive)
         assert.deepStrictEqual(yield* sent(embed), [])
-        const result = yield* stored("p1")
-        assert.strictEqual(result?.status, "FAILURE")
+        const result = (yield* stored("p1"))!
+        assert.strictEqual(result.status, "FAILURE")
         const failure = result.result as { exc_type: string; exc_message: ReadonlyArray<string> }
         assert.strictEqual(failure.exc_type, "CallbackNotSent")
         assert.match(failure.exc_message[0]!, text)
@@ -429,7 +437,7 @@ describe("a client's links", () => {
       const sent = yield* add.applyAsync({ x: 2, y: 3 }, { timeLimit: "1 minute", softTimeLimit: "500 millis" })
       const [delivery] = yield* takeAll("celery")
       assert.deepStrictEqual(delivery?.message.headers.timelimit, [60, 0.5])
-      assert.strictEqual(delivery.message.headers.id, sent.id)
+      assert.strictEqual(delivery?.message.headers.id, sent.id)
     })
   )
 })

@@ -179,8 +179,8 @@ describe("middleware", () => {
         { middleware: [middleware] },
         Tasks.handle(plain, () =>
           Effect.gen(function* () {
-            const outer = yield* Effect.currentSpan
-            const inner = yield* Effect.withSpan(Effect.currentSpan, "inner")
+            const outer = yield* Effect.orDie(Effect.currentSpan)
+            const inner = yield* Effect.withSpan(Effect.orDie(Effect.currentSpan), "inner")
             const annotations = yield* References.CurrentLogAnnotations
             const parent =
               inner.parent._tag === "Some" && inner.parent.value._tag === "Span" ? inner.parent.value : undefined
@@ -198,7 +198,7 @@ describe("middleware", () => {
       const span = Tracer.externalSpan({ spanId: "s", traceId: "t" })
       yield* start(
         {},
-        Tasks.handle(plain, () => Effect.map(Effect.currentParentSpan, ({ spanId }) => spanId)).pipe(
+        Tasks.handle(plain, () => Effect.map(Effect.orDie(Effect.currentParentSpan), ({ spanId }) => spanId)).pipe(
           Layer.provide(Layer.succeed(Tracer.ParentSpan, span))
         )
       )

@@ -73,7 +73,8 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       redelivered: false,
       deliveryCount: Option.none(),
       ack: note("ack", broken.settle),
-      reject: ({ requeue }) => note(requeue ? "requeue" : "reject", broken.settle)
+      reject: ({ requeue }) => note(requeue ? "requeue" : "reject", broken.settle),
+      release: note("release", broken.settle)
     }
     const backend: ResultBackend["Service"] = {
       store: (message) => {
@@ -103,7 +104,12 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       results,
       publisher,
       callbacks: Callbacks.make({ publisher, tasks, results, clock, hostname: "celery@test" }),
-      events: { enabled: () => true, send: (type) => void log.push(type) },
+      events: {
+        enabled: () => true,
+        send: (type) => void log.push(type),
+        enable: () => false,
+        disable: () => false
+      },
       clock,
       node: { pid: 7, hostname: "celery@test" },
       timeLimits: () => undefined,
@@ -113,6 +119,7 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
     })
     const request: Request = {
       delivery,
+      sequence: 1,
       registered,
       message: {
         protocol: 2,

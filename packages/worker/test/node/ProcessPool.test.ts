@@ -4,12 +4,12 @@ import { Effect, Fiber, Layer } from "effect"
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as tasks from "./fixtures/tasks.ts"
-import { compileCache, fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
+import { fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
 import { killing } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
 // A process loads all of Effect from its sources: a third of a second of processor time, and these tests start hundreds.
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
 
 suite("process", layerProcessPool)
 
@@ -50,12 +50,11 @@ describe("a process that dies", () => {
     }).pipe(Effect.provide(layerProcessPool({ module, size: 1, execArgv })))
   )
 
-  it.live("200 times: the pool has its size again at once, and nobody else notices", () =>
-    Effect.andThen(
-      compileCache,
-      killing(200, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
-        Effect.provide(layerProcessPool({ module, size: 2 }))
-      )
+  // As many as start in half a minute.
+  const times = runtime === "node" ? 100 : 200
+  it.live(`${times} times: the pool has its size again at once, and nobody else notices`, () =>
+    killing(times, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
+      Effect.provide(layerProcessPool({ module, size: 2 }))
     )
   )
 })

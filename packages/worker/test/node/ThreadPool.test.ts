@@ -10,7 +10,7 @@ import { killing } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
 // A thread loads all of Effect from its sources: a fifth of a second of processor time, and these tests start hundreds.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
 
 suite("thread", layerThreadPool)
 

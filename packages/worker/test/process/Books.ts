@@ -13,10 +13,12 @@ export interface Script {
   readonly early?: number
   /** Tasks cannot be interrupted. */
   readonly stubborn?: boolean
+  /** Say of each task that it has finished. */
+  readonly aloud?: boolean
   readonly concurrency?: number
   readonly fetch?: "prefetch" | "exact"
   readonly profile?: "durable" | "celery" | "fast"
-  readonly delay?: "broker" | "worker"
+  readonly delay?: "broker" | "worker" | undefined
   /** Milliseconds. */
   readonly softTimeout?: number
   readonly remapSigterm?: "SIGQUIT"

@@ -65,6 +65,7 @@ const work = ({ wait }: { readonly wait: number }) =>
       Effect.ensuring(Effect.sync(() => running.delete(id)))
     )
     ledger.finished(id)
+    if (script.aloud === true) console.log(`finished ${id}`)
     return null
   })
 
@@ -91,9 +92,10 @@ const books = { unsettled: 0, counted: 0, mostUnsettled: 0 }
 const observed = (store: VirtualStore): VirtualStore => ({
   ...store,
   put: (name, puts) => {
-    if (name === queue.name) {
-      for (const { message, notBefore } of puts) if (notBefore !== undefined) delayed.set(idOf(message), notBefore)
-    }
+    if (name !== queue.name) return store.put(name, puts)
+    // As from a sender that leaves it to the worker.
+    if (script.delay === "worker") return store.put(name, puts.map(({ notBefore: _, ...put }) => put))
+    for (const { message, notBefore } of puts) if (notBefore !== undefined) delayed.set(idOf(message), notBefore)
     return store.put(name, puts)
   },
   take: (names, max) =>
@@ -146,12 +148,16 @@ const Load = Layer.effectDiscard(
     const [least, most] = script.wait ?? [0, 50]
     const send = (count: number, options: { readonly eta?: Date } = {}) =>
       Effect.gen(function* () {
-        const early = Array.from({ length: count }, () => r.next() < (script.early ?? 0))
         const payload = () => ({ wait: least + r.below(most - least + 1) })
-        for (const task of [tasks.late, tasks.early]) {
-          const chosen = early.filter((is) => is === (task === tasks.early))
-          const late = script.stubborn === true ? tasks.stubborn : task
-          for (const { id } of yield* client.sendAll(late, chosen.map(payload), options)) ledger.accepted(id)
+        // Some of one kind, then some of the other.
+        for (let left = count; left > 0; ) {
+          const some = Math.min(left, count > 1000 ? count : 1 + r.below(4))
+          const late = script.stubborn === true ? tasks.stubborn : tasks.late
+          const task = r.next() < (script.early ?? 0) ? tasks.early : late
+          for (const { id } of yield* client.sendAll(task, Array.from({ length: some }, payload), options)) {
+            ledger.accepted(id)
+          }
+          left -= some
         }
       }).pipe(Effect.uninterruptible)
 

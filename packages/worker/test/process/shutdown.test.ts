@@ -57,13 +57,15 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
               const books = booksOf(ended)
               addsUp(books, `seed ${seed}`)
               assert.deepStrictEqual([books.startedAfterSignal, books.interrupted], [[], []], `seed ${seed}`)
-              assert.isAtMost(books.took, books.longest + 1000, `seed ${seed}`)
               return books
             }).pipe(Effect.scoped),
           { concurrency: 2 }
         )
         const sum = (of: (books: Books) => number) => runs.reduce((total, books) => total + of(books), 0)
         const beyond = runs.map(({ took, longest }) => took - longest)
+        assert.isAtMost(percentile(beyond, 0.95), 1000)
+        // A machine with other things to do.
+        assert.isAtMost(percentile(beyond, 1), 5000)
         console.log(
           [
             `${many} SIGTERMs: lost=${sum(({ lost }) => lost.length)} dup=${sum(({ dup }) => dup)} n=${sum(({ sent }) => sent)}`,
@@ -94,14 +96,16 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
   /** Eight of 20 tasks run, and would for a minute. */
   const long: Script = { tasks: 20, wait: [60_000, 60_000] }
 
-  it.effect.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("%s is warm: what runs is finished, the rest goes back", (signal) =>
-    Effect.gen(function* () {
-      const { ended, books } = yield* ending({ tasks: 20, wait: [300, 300] }, (worker) => worker.signal(signal))
-      assert.strictEqual(ended.code, 0)
-      addsUp(books, signal)
-      assert.deepStrictEqual([books.finished, books.givenBack, books.counted], [8, 12, 0])
-      assert.strictEqual(said(ended, "Warm shutdown"), 1)
-    })
+  it.effect.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
+    "%s is warm: what runs is finished, the rest goes back",
+    (signal) =>
+      Effect.gen(function* () {
+        const { ended, books } = yield* ending({ tasks: 20, wait: [300, 300] }, (worker) => worker.signal(signal))
+        assert.strictEqual(ended.code, 0)
+        addsUp(books, signal)
+        assert.deepStrictEqual([books.finished, books.givenBack, books.counted], [8, 12, 0])
+        assert.strictEqual(said(ended, "Warm shutdown"), 1)
+      })
   )
 
   it.effect("a SIGTERM that comes again while it finishes changes nothing", () =>
@@ -156,35 +160,39 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
     })
   )
 
-  it.effect("a SIGQUIT ends a process with tasks that cannot be interrupted, and their messages are back", () =>
-    Effect.gen(function* () {
-      const { ended, books } = yield* ending({ ...long, stubborn: true }, (worker) => worker.signal("SIGQUIT"))
-      assert.strictEqual(ended.code, 1)
-      assert.deepStrictEqual([books.finished, books.givenBack, books.unsettled], [0, 20, 0])
-      assert.strictEqual(said(ended, "and was abandoned"), 8)
-      // The 5 s a handler has to end in, and the second that what it left behind may keep the process.
-      assert.isBelow(books.took, 8000)
-    }),
+  it.effect(
+    "a SIGQUIT ends a process with tasks that cannot be interrupted, and their messages are back",
+    () =>
+      Effect.gen(function* () {
+        const { ended, books } = yield* ending({ ...long, stubborn: true }, (worker) => worker.signal("SIGQUIT"))
+        assert.strictEqual(ended.code, 1)
+        assert.deepStrictEqual([books.finished, books.givenBack, books.unsettled], [0, 20, 0])
+        assert.strictEqual(said(ended, "and was abandoned"), 8)
+        // The 5 s a handler has to end in, and the second that what it left behind may keep the process.
+        assert.isBelow(books.took, 8000)
+      }),
     20_000
   )
 
-  it.effect("a SIGQUIT gives back every task that acknowledges late, and says exactly which of the others are lost", () =>
-    Effect.gen(function* () {
-      const { ended, books } = yield* ending({ ...long, tasks: 60, early: 0.5, concurrency: 20, seed: 7 }, (worker) =>
-        worker.signal("SIGQUIT")
-      )
-      assert.strictEqual(ended.code, 1)
-      const reported = ended.lines.flatMap((line, index) =>
-        line.includes("acknowledged early was interrupted, and is lost")
-          ? (/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(ended.lines.slice(index).join("\n")) ?? [])
-          : []
-      )
-      assert.isAbove(books.lost.length, 0)
-      assert.sameMembers(reported, [...books.lost])
-      assert.deepStrictEqual([books.interrupted.length, books.dup, books.unsettled], [20, 0, 0])
-      assert.strictEqual(books.givenBack, books.sent - books.lost.length)
-      assert.deepStrictEqual(books.finalizers, { opened: 20, closed: 20 })
-    })
+  it.effect(
+    "a SIGQUIT gives back every task that acknowledges late, and says exactly which of the others are lost",
+    () =>
+      Effect.gen(function* () {
+        const { ended, books } = yield* ending({ ...long, tasks: 60, early: 0.5, concurrency: 20, seed: 7 }, (worker) =>
+          worker.signal("SIGQUIT")
+        )
+        assert.strictEqual(ended.code, 1)
+        const reported = ended.lines.flatMap((line, index) =>
+          line.includes("acknowledged early was interrupted, and is lost")
+            ? (/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(ended.lines.slice(index).join("\n")) ?? [])
+            : []
+        )
+        assert.isAbove(books.lost.length, 0)
+        assert.sameMembers(reported, [...books.lost])
+        assert.deepStrictEqual([books.interrupted.length, books.dup, books.unsettled], [20, 0, 0])
+        assert.strictEqual(books.givenBack, books.sent - books.lost.length)
+        assert.deepStrictEqual(books.finalizers, { opened: 20, closed: 20 })
+      })
   )
 
   it.effect("with a soft timeout a SIGQUIT lets finish what can in that time, and interrupts the rest", () =>
@@ -245,45 +253,65 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
     })
   )
 
-  it.effect("a signal in the moment the worker is ready is not missed", () =>
-    Effect.gen(function* () {
-      // The start takes as long as the signal does: some come before it is through, some after.
-      const runs = yield* Effect.forEach(
-        Array.from({ length: 20 }, (_, index) => index),
-        (startup) =>
-          Effect.gen(function* () {
-            const worker = yield* start({ tasks: 20, wait: [0, 5], startup })
-            yield* worker.line("loaded")
-            yield* sleep(10)
-            yield* worker.signal("SIGTERM")
-            return yield* worker.ended
-          }).pipe(Effect.scoped),
-        { concurrency: 2 }
-      )
-      for (const ended of runs) {
-        assert.strictEqual(ended.code, 0)
-        addsUp(booksOf(ended), "")
-      }
-    }),
+  it.effect(
+    "a signal in the moment the worker is ready is not missed",
+    () =>
+      Effect.gen(function* () {
+        // The start takes as long as the signal does: some come before it is through, some after.
+        const runs = yield* Effect.forEach(
+          Array.from({ length: 20 }, (_, index) => index),
+          (startup) =>
+            Effect.gen(function* () {
+              const worker = yield* start({ tasks: 20, wait: [0, 5], startup })
+              yield* worker.line("loaded")
+              yield* sleep(10)
+              yield* worker.signal("SIGTERM")
+              return yield* worker.ended
+            }).pipe(Effect.scoped),
+          { concurrency: 2 }
+        )
+        for (const ended of runs) {
+          assert.strictEqual(ended.code, 0)
+          addsUp(booksOf(ended), "")
+        }
+      }),
     20_000
   )
 
   it.effect.each([
     ["the broker keeps", undefined],
     ["the worker holds", "worker"]
-  ] as const)("10,000 tasks due in 60 days, which %s: none has begun, and a SIGTERM leaves all of them", ([, delay]) =>
-    Effect.gen(function* () {
-      const { ended, books } = yield* ending({ tasks: 8, wait: [0, 0], eta: 10_000, delay }, (worker) =>
-        // Long enough for a timer of more than 2^31 ms to go off: Node.js runs such a one after 1 ms.
-        sleep(300).pipe(Effect.andThen(worker.signal("SIGTERM")))
-      )
-      assert.strictEqual(ended.code, 0)
-      addsUp(books, "")
-      assert.deepStrictEqual([books.finished, books.givenBack, books.counted], [8, 10_000, 0])
-      if (delay === "worker") assert.isAtLeast(books.mostUnsettled, 10_000)
-      console.log(`10,000 tasks that are not due: the exit took ${Math.round(books.took)} ms`)
-      assert.isBelow(books.took, 5000)
-    }),
+  ] as const)(
+    "10,000 tasks due in 60 days, which %s: none has begun, and a SIGTERM leaves all of them",
+    ([, delay]) =>
+      Effect.gen(function* () {
+        const { ended, books } = yield* ending({ tasks: 8, wait: [0, 0], eta: 10_000, delay }, (worker) =>
+          // Long enough for a timer of more than 2^31 ms to go off: Node.js runs such a one after 1 ms.
+          sleep(300).pipe(Effect.andThen(worker.signal("SIGTERM")))
+        )
+        assert.strictEqual(ended.code, 0)
+        addsUp(books, "")
+        assert.deepStrictEqual([books.finished, books.givenBack, books.counted], [8, 10_000, 0])
+        if (delay === "worker") assert.isAtLeast(books.mostUnsettled, 10_000)
+        console.log(`10,000 tasks that are not due: the exit took ${Math.round(books.took)} ms`)
+        assert.isBelow(books.took, 5000)
+      }),
     30_000
+  )
+
+  it.effect.each([
+    ["after-accept", 4],
+    ["after-run", 5],
+    ["after-result-store", 5],
+    ["after-ack", 5]
+  ] as const)("dies where APIUM_FAILPOINT says: %s, the fifth time", ([step, finished]) =>
+    Effect.gen(function* () {
+      const worker = yield* start(
+        { tasks: 20, wait: [0, 5], concurrency: 1, aloud: true },
+        { APIUM_FAILPOINT: `${step}:5` }
+      )
+      const ended = yield* worker.ended
+      assert.deepStrictEqual([ended.signal, said(ended, "finished ")], ["SIGKILL", finished])
+    })
   )
 })

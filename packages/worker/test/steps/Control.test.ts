@@ -1,10 +1,13 @@
+import * as Blueprint from "@apium/worker/Blueprint"
 import * as Control from "@apium/worker/control/Control"
+import { Panel } from "@apium/worker/control/Panel"
 import * as EventReceiver from "@apium/worker/events/EventReceiver"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
-import { Worker, layer } from "@apium/worker/Worker"
+import { blueprint, layer, layerOf, Worker } from "@apium/worker/Worker"
 import { assert, describe } from "@effect/vitest"
-import { Context, Deferred, Effect, Layer, Queue, Schema, Stream } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Queue, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import { celery, settle, start, stored, test } from "../support/World.ts"
 
 const hold = Task.make("proj.hold", { params: { n: Schema.Number }, acksLate: true })
@@ -115,12 +118,43 @@ describe("a whole worker", () => {
       yield* settle
       yield* hold.delay({ n: 3 })
       yield* settle
-      // That it is there, it says when the receiver asks.
+      // That it is there it says when the receiver asks.
       assert.deepStrictEqual(yield* Queue.clear(seen), ["worker-heartbeat"])
       assert.deepStrictEqual(yield* one(Control.enableEvents(to)), { ok: "task events enabled" })
       yield* hold.delay({ n: 4 })
       yield* settle
       assert.deepStrictEqual(yield* Queue.clear(seen), ["task-received", "task-started", "task-succeeded"])
+    })
+  )
+
+  test(
+    "takes a command of yours as a further step",
+    Effect.gen(function* () {
+      const Greet = Panel.command("greet", ({ who }) => Effect.succeed({ ok: `hello ${String(who)}` }))
+      yield* Layer.build(
+        layerOf(
+          blueprint({ queues: [celery], concurrency: 1, name }).pipe(
+            Blueprint.add("Greet", { requires: ["Control"], layer: Greet })
+          )
+        )
+      )
+      const replies = yield* Stream.runCollect(Control.broadcast("greet", { who: "you" }, to))
+      assert.deepStrictEqual(replies, [{ node: name, reply: { ok: "hello you" } }])
+    })
+  )
+
+  test(
+    "is one of several, each with its own name, tasks and clock",
+    Effect.gen(function* () {
+      yield* start({ name: "celery@a" })
+      yield* start({ name: "celery@b" })
+      const asked = yield* Effect.forkChild(Control.inspect.stats({ timeout: "1 second" }))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual((yield* Fiber.join(asked)).map(({ node }) => node).toSorted(), ["celery@a", "celery@b"])
+      assert.deepStrictEqual(yield* one(Control.enableEvents(to)), { ok: "task events enabled" })
+      const [other] = yield* Control.disableEvents({ destination: ["celery@b"], reply: true })
+      assert.deepStrictEqual(other?.reply, { ok: "task events already disabled" })
     })
   )
 

@@ -81,11 +81,12 @@ for (const [name, layer] of [
     it.effect("interrupting a run interrupts its handler, and waits for its finalizers", () =>
       Effect.gen(function* () {
         const { start, lines } = yield* logged(layer)
-        const fiber = yield* start(Effect.onInterrupt(Effect.never, () => Effect.sleep("4 seconds")))
+        const tidy = yield* Deferred.make<void>()
+        const fiber = yield* start(Effect.onInterrupt(Effect.never, () => Deferred.await(tidy)))
         fiber.interruptUnsafe()
-        yield* TestClock.adjust(3_999)
+        yield* TestClock.adjust("4 seconds")
         assert.isFalse(isDone(fiber))
-        yield* TestClock.adjust(1)
+        yield* Deferred.succeed(tidy, undefined)
         yield* Fiber.await(fiber)
         assert.deepStrictEqual(lines, [])
       })

@@ -24,19 +24,13 @@ export const scratch = Effect.map(
   (folder) => path.join(folder, "file")
 )
 
-const scratchAs = (variable: string) =>
-  Effect.tap(scratch, (file) =>
-    Effect.acquireRelease(
-      Effect.sync(() => (process.env[variable] = file)),
-      () => Effect.sync(() => delete process.env[variable])
-    )
-  )
-
 /** The same, and the fixtures know it. Not by the URL of the module: in Bun that has no query. */
-export const shared = scratchAs("APIUM_TEST_FILE")
-
-/** A process of Node starts in half the time. */
-export const compileCache = scratchAs("NODE_COMPILE_CACHE")
+export const shared = Effect.tap(scratch, (file) =>
+  Effect.acquireRelease(
+    Effect.sync(() => (process.env["APIUM_TEST_FILE"] = file)),
+    () => Effect.sync(() => delete process.env["APIUM_TEST_FILE"])
+  )
+)
 
 export interface Said {
   readonly state: string

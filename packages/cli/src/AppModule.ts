@@ -1,0 +1,115 @@
+/**
+ * What `-A ./tasks.ts` names: a module of the user's, loaded as it is by Node, Bun and Deno. Its default export is a layer of
+ * handlers; `queues` and `schedule` are optional.
+ *
+ * ```ts
+ * export default Layer.mergeAll(Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y)))
+ * export const queues = [Queue.make("celery"), Queue.make("mail")]
+ * export const schedule = [Beat.entry("tick", { task: add, payload: { x: 1, y: 1 }, schedule: Schedule.every("1 minute") })]
+ * ```
+ */
+import * as Queue from "@apium/hub/Queue"
+import type * as Beat from "@apium/worker/beat/Beat"
+import type { Client } from "@apium/worker/client/Client"
+import type { Tasks } from "@apium/worker/task/Tasks"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { existsSync, readdirSync, statSync } from "node:fs"
+import * as path from "node:path"
+import { pathToFileURL } from "node:url"
+import { NoInput, UsageError } from "./Errors.ts"
+import { didYouMean } from "./Suggest.ts"
+import { messageOf, printable } from "./Text.ts"
+
+export interface AppModule {
+  readonly url: URL
+  readonly handlers: Layer.Layer<never, unknown, Tasks | Client>
+  readonly queues: ReadonlyArray<Queue.Queue>
+  readonly schedule: ReadonlyArray<Beat.Entry>
+}
+
+/** Celery's default queue. */
+const celery = Queue.make("celery")
+
+const notFound = (name: string, file: string): NoInput => {
+  const folder = path.dirname(file)
+  const names = existsSync(folder) && statSync(folder).isDirectory() ? readdirSync(folder) : []
+  const text = `There is no module ${name} (looked for ${file}).${didYouMean(path.basename(file), names)}`
+  return new NoInput({ text: printable(text) })
+}
+
+const find = (name: string): Effect.Effect<URL, NoInput> =>
+  Effect.suspend(() => {
+    const file = path.resolve(name)
+    const found = statSync(file, { throwIfNoEntry: false })
+    if (found === undefined) return Effect.fail(notFound(name, file))
+    return found.isFile()
+      ? Effect.succeed(pathToFileURL(file))
+      : Effect.fail(new NoInput({ text: printable(`${name} is no file: -A takes a module, as in -A ./tasks.ts`) }))
+  })
+
+/** The stack says where in the user's module it was. */
+const notLoaded = (name: string, error: unknown): UsageError => {
+  const what = error instanceof Error && error.stack !== undefined ? error.stack : messageOf(error)
+  // JavaScriptCore's stack does not begin with the message.
+  const text = what.includes(messageOf(error)) ? what : `${messageOf(error)}\n${what}`
+  return new UsageError({ text: `${printable(name)} could not be loaded: ${text}` })
+}
+
+const kindOf = (value: unknown): string => {
+  if (value === undefined) return "there is none"
+  if (value === null) return "it is null"
+  if (Array.isArray(value)) return "it is an array"
+  if (Effect.isEffect(value)) return "it is an effect"
+  return typeof value === "object" ? "it is an object" : `it is a ${typeof value}`
+}
+
+const isHandlers = (value: unknown): value is AppModule["handlers"] => Layer.isLayer(value)
+
+const isQueue = (value: unknown): value is Queue.Queue =>
+  typeof value === "object" && value !== null && "name" in value && "bindings" in value && "durable" in value
+
+const isEntry = (value: unknown): value is Beat.Entry =>
+  typeof value === "object" && value !== null && "name" in value && "schedule" in value && "send" in value
+
+const listOf = <A>(
+  module: string,
+  name: string,
+  value: unknown,
+  is: (value: unknown) => value is A,
+  made: string
+): Effect.Effect<ReadonlyArray<A>, UsageError> => {
+  if (value === undefined) return Effect.succeed([])
+  if (Array.isArray(value) && value.every(is)) return Effect.succeed(value)
+  const text = `The export ${name} of ${printable(module)} is a list of what ${made} makes, and ${kindOf(value)}`
+  return Effect.fail(new UsageError({ text: Array.isArray(value) ? `${text} of something else` : text }))
+}
+
+export const load = Effect.fnUntraced(function* (name: string): Effect.fn.Return<AppModule, NoInput | UsageError> {
+  const url = yield* find(name)
+  const loaded = yield* Effect.tryPromise({
+    try: () => import(url.href) as Promise<Readonly<Record<string, unknown>>>,
+    catch: (error) => notLoaded(name, error)
+  })
+  const handlers = loaded.default
+  if (!isHandlers(handlers)) {
+    return yield* new UsageError({
+      text: [
+        `The default export of ${printable(name)} is a layer of handlers, and ${kindOf(handlers)}. As in`,
+        `  export default Layer.mergeAll(Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y)))`
+      ].join("\n")
+    })
+  }
+  return {
+    url,
+    handlers,
+    queues: yield* listOf(name, "queues", loaded.queues, isQueue, "Queue.make"),
+    schedule: yield* listOf(name, "schedule", loaded.schedule, isEntry, "Beat.entry")
+  }
+})
+
+/** Those of `-Q`, as the module has them or plain; else the module's; else `celery`. */
+export const queuesOf = ({ queues }: AppModule, wanted: ReadonlyArray<string>): ReadonlyArray<Queue.Queue> => {
+  if (wanted.length === 0) return queues.length === 0 ? [celery] : queues
+  return [...new Set(wanted)].map((name) => queues.find((queue) => queue.name === name) ?? Queue.make(name))
+}

@@ -1,0 +1,60 @@
+/**
+ * URLs of brokers and result backends, as people write them: how one may be shown, and what is wrong with one.
+ */
+import { didYouMean } from "./Suggest.ts"
+
+/** As kombu shows a URL: the password is two stars. Too much is hidden rather than too little: one may contain `@` and `/`. */
+export const mask = (url: string): string =>
+  url
+    .split(/;(?=[a-z][a-z\d+.-]*:\/\/)/i)
+    .map((one) =>
+      one
+        .replace(/^((?:[^:]*:\/\/)?[^:]*:)(?!\/\/).*@/su, "$1**@")
+        // An `@` that was forgotten: what stands where the port should be is no port.
+        .replace(/^([^:]*:\/\/[^:@/[]*:)(?!\d*(?:[/?#]|$))[^@]*$/u, "$1**")
+        .replaceAll(/([?&][^=&]*(?:password|token|secret)[^=&]*=)[^&]*/giu, "$1**")
+    )
+    .join(";")
+    // What is shown goes to a terminal.
+    .replaceAll(/\p{Cc}/gu, "?")
+
+/** Any text that a URL may have got into. */
+export const maskWithin = (text: string): string => text.replaceAll(/[a-z][a-z\d+.-]*:\/\/[^\s"'`]*/gi, mask)
+
+/** `memory` of `memory://`; nothing for what is no URL. */
+export const schemeOf = (url: string): string | undefined => /^([a-z][a-z\d+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase()
+
+/** Schemes that Celery knows, and the package that is to bring them. */
+export const toCome: ReadonlyMap<string, string> = new Map([
+  ["amqp", "@apium/transport-amqp"],
+  ["amqps", "@apium/transport-amqp"],
+  ["pyamqp", "@apium/transport-amqp"],
+  ["rpc", "@apium/transport-amqp"],
+  ["redis", "@apium/transport-redis"],
+  ["rediss", "@apium/transport-redis"],
+  ["sentinel", "@apium/transport-redis"]
+])
+
+/**
+ * What is wrong with a URL whose scheme is none of `supported`, and what to do. `where` is what said so: a variable or a flag.
+ * The password is not in it.
+ */
+export const refusal = (url: string, where: string, supported: Iterable<string>): string => {
+  const shown = mask(url)
+  const known = [...supported]
+  const meant = (scheme: string) =>
+    didYouMean(
+      `${scheme}://`,
+      [...known, ...toCome.keys()].map((one) => `${one}://`)
+    )
+  const today = `Supported today: ${known.map((one) => `${one}://`).join(", ")}. In memory means inside of this process.`
+  const scheme = schemeOf(url)
+  if (scheme === undefined) {
+    const named = /^[a-z]*/i.exec(url)![0].toLowerCase()
+    return `${where} is ${shown}: a URL begins with its transport.${meant(named)}\n${today}`
+  }
+  const needed = toCome.get(scheme)
+  return needed === undefined
+    ? `${where} is ${shown}: there is no transport named ${scheme}.${meant(scheme)}\n${today}`
+    : `${where} is ${shown}: ${scheme}:// needs ${needed}, which is still to come.\n${today}`
+}
