@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import type { LogLevel } from "effect/LogLevel"
 import * as References from "effect/References"
-import { printable, printableLines } from "./Text.ts"
+import { printableLines } from "./Text.ts"
 
 /** Celery's names. */
 export const levels = ["debug", "info", "warning", "error", "critical"] as const
@@ -65,8 +65,9 @@ const format = Logger.make<unknown, string>(({ cause, date, fiber, logLevel, mes
   const annotations = partOf(fiber.getRef(References.CurrentLogAnnotations))
   const text = [...parts, annotations].filter((part) => part !== "").join(" ")
   const head = `[${timestamp(date)},${digits(date.getMilliseconds(), 3)}: ${names[logLevel]}]`
-  const why = cause.reasons.length === 0 ? "" : `\n${printableLines(Cause.pretty(cause))}`
-  return `${head} ${printable(text)}${why}`
+  const why = cause.reasons.length === 0 ? "" : `\n${Cause.pretty(cause)}`
+  // What is not the beginning of a line of ours does not look like one.
+  return `${head} ${printableLines(text + why).replaceAll("\n", "\n  ")}`
 })
 
 export const layer = (level: Level): Layer.Layer<never> =>

@@ -17,8 +17,7 @@ const ended = (task: string, outcome: Outcome, now: number, runtime: string): Ef
       return Effect.logInfo(`Task ${task} succeeded in ${runtime}`)
     case "Failure":
       return Effect.logError(
-        `Task ${task} raised ${exception(outcome.failure)} in ${runtime}${outcome.traceback === null ? "" : ":"}`,
-        ...(outcome.traceback === null ? [] : [outcome.traceback])
+        `Task ${task} raised ${exception(outcome.failure)} in ${runtime}${outcome.traceback === null ? "" : `:\n${outcome.traceback}`}`
       )
     case "Retry":
       return Effect.logInfo(

@@ -28,6 +28,7 @@ import { Hub } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -59,6 +60,10 @@ export interface Options<E = never, R = never>
   readonly pool?: Layer.Layer<Pool, E, R> | undefined
   /** Send task events (Celery's `-E`); default `false`. Heartbeats are sent always. */
   readonly events?: boolean | undefined
+  /** Between two heartbeats. Default 2 s. */
+  readonly heartbeatInterval?: Duration.Input | undefined
+  /** What remote control's exchanges and queues are named after (Celery's `control_exchange`). Default `celery`. */
+  readonly controlNamespace?: string | undefined
   /** Grow and shrink between these; `concurrency` is what it starts with. */
   readonly autoscale?: AutoscaleStep.Options | undefined
 }
@@ -101,10 +106,12 @@ export const blueprint = <E = never, R = never>(options: Options<E, R>) => {
         TasksStep.layer({ ...options, hostname, profile: options.profile ?? Profile.durable })
       )
     },
-    Heart: { requires: ["Events", "Tasks"], layer: HeartStep.layer() },
+    Heart: { requires: ["Events", "Tasks"], layer: HeartStep.layer({ interval: options.heartbeatInterval }) },
     Control: {
       requires: ["Clock", "Connection", "Events", "Tasks"],
-      layer: named(name, (hostname) => ControlStep.layer({ hostname, queues: options.queues }))
+      layer: named(name, (hostname) =>
+        ControlStep.layer({ hostname, queues: options.queues, namespace: options.controlNamespace })
+      )
     },
     Autoscale: {
       requires: ["Tasks", "Timer"],

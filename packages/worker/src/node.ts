@@ -9,10 +9,13 @@
  * }).pipe(Layer.provide([Handlers, layerHost]))
  * ```
  *
- * | pool    | a child starts in | and takes | a handler that crashes, calls `exit` or runs out of memory            |
- * | ------- | ----------------- | --------- | --------------------------------------------------------------------- |
- * | thread  | TODO              |           | ends its thread; a native crash, and on Bun and Deno memory, ends all |
- * | process |                   |           | ends its process                                                      |
+ * | a child that    | as a thread                                           | as a process           |
+ * | --------------- | ----------------------------------------------------- | ---------------------- |
+ * | starts, in Node | takes 0.2 s and 35 MB                                 | takes 0.3 s and 65 MB  |
+ * | in Bun, Deno    | takes 0.1 s and 13 or 26 MB                           | takes 0.1 s and 20-40  |
+ * | calls `exit`    | ends alone                                            | ends alone             |
+ * | eats memory     | ends alone with `resourceLimits`, on Node; else all   | ends alone             |
+ * | crashes         | ends all with it, when the crash is not JavaScript's  | ends alone             |
  *
  * @module
  */

@@ -62,21 +62,34 @@ export const planUnsafe = (
     }
   }
 
-  /** What a chain is given as a whole goes to its first step, its own id, links and group to its last, its errbacks to all. */
+  /**
+   * What a chain is given as a whole goes to its first step; its own id, links, group and chord are its last one's, its
+   * errbacks everybody's.
+   */
   const planChain = (chain: Signature.Signature, given: Given): ResultTuple | undefined => {
-    const { link, link_error: linkError, task_id: id, group_id: group, group_index: index, ...options } = chain.options
+    const {
+      link,
+      link_error: linkError,
+      task_id: id,
+      group_id,
+      group_index,
+      chord,
+      chain: then,
+      ...options
+    } = chain.options
     const steps = Signature.tasks(chain).map((step) =>
       withOptions(step, { link_error: Options.both(step.options.link_error, linkError) })
     )
+    const after = [...given.chain, ...(Signature.decodeListUnsafe(then, "options.chain") ?? [])]
     const last = steps.pop()
     if (last === undefined) {
-      return given.chain.length === 0 ? undefined : refuse(chain.task, "it is empty, and something is to follow it")
+      return after.length === 0 ? undefined : refuse(chain.task, "it is empty, and something is to follow it")
     }
-    const whole = { task_id: last.options.task_id ?? id, group_id: group, group_index: index }
+    const whole = { task_id: last.options.task_id ?? id, group_id, group_index, chord }
     steps.push(withOptions(last, { ...whole, link: Options.both(last.options.link, link) }))
     const [first, ...others] = steps
     const args = chain.immutable ? chain.args : [...given.args, ...chain.args]
-    return plan(withOptions(first!, options), { ...given, args, chain: [...given.chain, ...others.toReversed()] })
+    return plan(withOptions(first!, options), { ...given, args, chain: [...after, ...others.toReversed()] })
   }
 
   const planGroup = (group: Signature.Signature, given: Given): ResultTuple => {

@@ -119,7 +119,7 @@ export const make = <A, E>(
 ): AsyncResult<A, E> => new Result(backend, id, codecs, options)
 
 /** What a final message means to the caller. */
-const conclude = <A, E>(
+export const conclude = <A, E>(
   message: ResultMessage.ResultMessage,
   { result, error }: Codecs<A, E>
 ): Effect.Effect<A, E | TaskFailed> => {

@@ -275,7 +275,7 @@ type Encoder = (payload: unknown) => Effect.Effect<Call, Schema.SchemaError>
 /** One per task: building an encoder costs more than using it. */
 const encoders = new WeakMap<object, Encoder>()
 
-const encoder = <N extends string, P extends Params, A, E>(task: Task<N, P, A, E>): Encoder => {
+export const encoder = <N extends string, P extends Params, A, E>(task: Task<N, P, A, E>): Encoder => {
   const known = encoders.get(task)
   if (known !== undefined) return known
   const encode = Schema.encodeUnknownEffect(Schema.Struct(task.params))

@@ -81,7 +81,7 @@ export const make = (dependencies: {
   const rejected = (request: Request.Request, how: Settlement): Effect.Effect<void> =>
     end(request, how, "task-rejected", () => ({ requeue: how === "requeue" }))
 
-  /** Back to its queue, to be run again: hence nothing is stored. */
+  /** Back to its queue, to be run again: nothing is stored that says it is over. */
   const requeued = (request: Request.Request, why: string, reason: string): Effect.Effect<void> =>
     Effect.andThen(Effect.logWarning(why, { ...about(request), reason }), rejected(request, "requeue"))
 
@@ -140,7 +140,7 @@ export const make = (dependencies: {
         ? Effect.matchEffect(callbacks.onFailure(message, failure, traceback), {
             onSuccess: () => Effect.andThen(passing("after-callbacks", request.message.headers.id, Effect.void), ended),
             onFailure: (error) =>
-              error.recoverable && how === "ack"
+              error.recoverable && how !== "none"
                 ? requeued(request, "An errback could not be sent; the message goes back to its queue", error.message)
                 : Effect.andThen(
                     Effect.logError("An errback could not be sent", { ...about(request), reason: error.message }),

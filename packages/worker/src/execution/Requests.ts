@@ -149,8 +149,10 @@ export const make = (dependencies: {
         for (const [header, values] of Object.entries(headers))
           for (const value of values) revoked.addStamp(header, value)
         const stamped = ({ message }: Request): boolean =>
-          Object.entries(headers).some(([header, values]) =>
-            Revoked.valuesOf(message.headers.stamps[header] ?? []).some((value) => values.includes(value))
+          Object.entries(message.headers.stamps).some(
+            ([header, stamp]) =>
+              Object.hasOwn(headers, header) &&
+              Revoked.valuesOf(stamp).some((value) => headers[header]!.includes(value))
           )
         const ids = held()
           .filter(stamped)

@@ -54,7 +54,7 @@ const handleOf = (child: ChildProcess): platform.Handle => {
 }
 
 const parent: platform.Parent = {
-  postMessage: (message) => void process.send?.(message),
+  post: (message) => void process.send?.(message),
   listen: (onMessage) => {
     process.on("message", onMessage)
     return () => process.off("message", onMessage)

@@ -64,7 +64,7 @@ const platform = (place: "thread" | "process") =>
 
 /** The way to the pool, as the child's side sees it. */
 export interface Parent {
-  readonly postMessage: (message: unknown) => void
+  readonly post: (message: unknown) => void
   /** Gives how to stop listening. */
   readonly listen: (onMessage: (message: unknown) => void, onError: (error: unknown) => void) => () => void
 }
@@ -79,7 +79,7 @@ export const layerRunner = (parent: Parent | undefined): Layer.Layer<WorkerRunne
   })
 
 const runner = <O, I>(parent: Parent): WorkerRunner<O, I> => {
-  const sendUnsafe = (_port: number, message: O) => parent.postMessage([1, message])
+  const sendUnsafe = (_port: number, message: O) => parent.post([1, message])
   return {
     sendUnsafe,
     send: (id, message) => Effect.sync(() => sendUnsafe(id, message)),
@@ -103,7 +103,7 @@ const runner = <O, I>(parent: Parent): WorkerRunner<O, I> => {
           yield* Effect.acquireRelease(
             Effect.sync(() => {
               const stop = parent.listen((message) => onMessage(message as PlatformMessage<I>), onError)
-              parent.postMessage([0])
+              parent.post([0])
               return stop
             }),
             (stop) => Effect.sync(stop)

@@ -13,7 +13,8 @@ import * as handlers from "./handlers.ts"
 for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"] as const) process.on(signal, () => undefined)
 
 process.on("disconnect", () => process.exit())
-if (process.connected === false) process.exit()
+// It may have gone while this was loaded; Deno does not say.
+if (!(process.connected ?? true)) process.exit()
 
 const self: ChildRunner.Self = {
   place: "process",

@@ -5,25 +5,25 @@ import * as platform from "./platform.ts"
 /** The pool's side. */
 export const layer = (spawn: () => Threads.Worker) => platform.layer("thread", () => handleOf(spawn()))
 
-const handleOf = (thread: Threads.Worker): platform.Handle => {
+const handleOf = (worker: Threads.Worker): platform.Handle => {
   let alive = true
-  thread.once("exit", () => {
+  worker.once("exit", () => {
     alive = false
   })
   return {
-    postMessage: (message) => thread.postMessage(message),
+    postMessage: (message) => worker.postMessage(message),
     listen: (onMessage, onDeath) => {
-      thread.on("message", onMessage)
-      thread.on("messageerror", (cause) => onDeath(`sent what cannot be read: ${platform.messageOf(cause)}`, cause))
-      thread.on("error", (cause) => onDeath(`died of: ${platform.messageOf(cause)}`, cause))
-      thread.on("exit", (code) => onDeath(`exited with code ${code}`))
+      worker.on("message", onMessage)
+      worker.on("messageerror", (cause) => onDeath(`sent what cannot be read: ${platform.messageOf(cause)}`, cause))
+      worker.on("error", (cause) => onDeath(`died of: ${platform.messageOf(cause)}`, cause))
+      worker.on("exit", (code) => onDeath(`exited with code ${code}`))
     },
-    kill: () => (alive ? thread.terminate() : Promise.resolve())
+    kill: () => (alive ? worker.terminate() : Promise.resolve())
   }
 }
 
 const parentOf = (port: Threads.MessagePort): platform.Parent => ({
-  postMessage: (message) => port.postMessage(message),
+  post: (message) => port.postMessage(message),
   listen: (onMessage, onError) => {
     port.on("message", onMessage)
     port.on("messageerror", onError)

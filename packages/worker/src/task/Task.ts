@@ -22,6 +22,9 @@ import type { Params } from "./Binding.ts"
 import type { Countdown } from "./Countdown.ts"
 import type { RetryPolicy } from "./Retry.ts"
 
+// A function, and no method of the task: a client that only sends is spared the run.
+export { apply, type ApplyOptions, type EagerResult } from "./Eager.ts"
+
 /** A codec of what the wire carries: JSON, and kombu's `__type__` values as Date, bytes, bigint and so on. */
 export type Wire<A> = Schema.Codec<A, unknown>
 

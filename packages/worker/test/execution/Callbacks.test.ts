@@ -244,6 +244,7 @@ describe("canvas among the callbacks", () => {
       yield* start({}, AddLive)
       const chain = Wire.chain([python("py.a", {}, { args: [1] }), python("py.b"), python("py.c")], {
         task_id: "c1",
+        chain: [Wire.encode(python("py.own"))],
         link: [Wire.encode(python("py.linked"))],
         link_error: [Wire.encode(python("py.oops"))]
       })
@@ -252,10 +253,10 @@ describe("canvas among the callbacks", () => {
       assert.deepInclude(first, { task: "py.a", args: [5, 1] })
       const names = (list: unknown) => (list as ReadonlyArray<{ task: string }>).map(({ task }) => task)
       const rest = first!.embed.chain as ReadonlyArray<Record<string, Record<string, unknown>>>
-      assert.deepStrictEqual(names(rest), ["py.after", "py.c", "py.b"])
-      assert.strictEqual(rest[1]!.options!.task_id, "c1")
-      assert.deepStrictEqual(names(rest[1]!.options!.link), ["py.linked"])
-      assert.deepStrictEqual(names(rest[2]!.options!.link_error), ["py.oops"])
+      assert.deepStrictEqual(names(rest), ["py.after", "py.own", "py.c", "py.b"])
+      assert.strictEqual(rest[2]!.options!.task_id, "c1")
+      assert.deepStrictEqual(names(rest[2]!.options!.link), ["py.linked"])
+      assert.deepStrictEqual(names(rest[3]!.options!.link_error), ["py.oops"])
       assert.deepStrictEqual(names(first!.embed.errbacks), ["py.oops"])
       assert.strictEqual(first!.embed.callbacks, null)
     })

@@ -15,10 +15,11 @@ import * as Results from "@apium/worker/execution/Results"
 import * as Trace from "@apium/worker/execution/Trace"
 import * as Retry from "@apium/worker/task/Retry"
 import * as Task from "@apium/worker/task/Task"
+import { TaskContext } from "@apium/worker/task/TaskContext"
 import * as TaskError from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, Layer, Option, Stream } from "effect"
+import { Clock, Deferred, Effect, Fiber, Layer, Logger, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 
 const lost = fail(new ConnectionLost({ cause: "closed", text: "away" }))
@@ -106,7 +107,8 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       callbacks: Callbacks.make({ publisher, tasks, results, clock, hostname: "celery@test" }),
       events: {
         enabled: () => true,
-        send: (type) => void log.push(type),
+        send: (type, fields) =>
+          void log.push(type === "task-progress" ? `${type} of ${(fields as { uuid: string }).uuid}` : type),
         enable: () => false,
         disable: () => false
       },
@@ -509,6 +511,46 @@ describe("a run that is terminated", () => {
       yield* Fiber.interrupt(fiber)
       assert.deepStrictEqual(log, ["task-started", "run", ...expected])
       assert.deepStrictEqual(yield* logged({}, Effect.void, { terminated: { signal: "SIGTERM" } }), expected)
+    })
+  )
+})
+
+describe("a task of a chord", () => {
+  it.effect("runs, and the worker says once that the chord is never completed", () =>
+    Effect.gen(function* () {
+      const warnings: Array<unknown> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel === "Warn") warnings.push(message)
+      })
+      const { log, run } = yield* traced({}, Effect.void, { embed: { chord: Signature.make("proj.body") } })
+      yield* Effect.provide(Effect.andThen(run, run), Logger.layer([logger]))
+      assert.deepStrictEqual(
+        log.filter((line) => line === "store SUCCESS"),
+        ["store SUCCESS", "store SUCCESS"]
+      )
+      assert.lengthOf(warnings, 1)
+    })
+  )
+})
+
+describe("an event of a task's own", () => {
+  it.effect("carries the task's id, whatever its fields say", () =>
+    Effect.gen(function* () {
+      const { log, run } = yield* traced(
+        {},
+        Effect.flatMap(TaskContext, ({ sendEvent }) =>
+          sendEvent("task-progress", { uuid: "other" })
+        ) as Effect.Effect<void>
+      )
+      yield* run
+      assert.deepStrictEqual(log, [
+        "task-started",
+        "run",
+        "task-progress of t1",
+        "store SUCCESS",
+        "ack",
+        "task-succeeded"
+      ])
     })
   )
 })

@@ -1,0 +1,11 @@
+/**
+ * `-n`: the name of a worker among others (celery/utils/nodenames.py). `%h` is the host, `%n` its first part, `%d` the rest,
+ * and what names no host is at Celery's: `mail@%h`, and `w1` is `celery@w1`.
+ */
+export const expand = (wanted: string, host: string): string => {
+  const [first = host, ...rest] = host.split(".")
+  const values: Readonly<Record<string, string>> = { h: host, n: first, d: rest.join("."), i: "0", I: "", "%": "%" }
+  const at = wanted.indexOf("@")
+  const name = at === -1 ? `celery@${wanted}` : `${wanted.slice(0, at) || "celery"}@${wanted.slice(at + 1) || host}`
+  return name.replaceAll(/%(.)/gs, (whole, letter: string) => values[letter] ?? whole)
+}

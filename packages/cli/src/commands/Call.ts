@@ -1,0 +1,100 @@
+/** `apium call`: sends a task by name (celery/bin/call.py). */
+import { Client } from "@apium/worker/client/Client"
+import * as Json from "@apium/protocol/kombu/Json"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Failed, UsageError } from "../Errors.ts"
+import { untilSignal } from "../Interrupt.ts"
+import * as Local from "../Local.ts"
+import { root } from "../Root.ts"
+import { didYouMean } from "../Suggest.ts"
+import { messageOf, printable } from "../Text.ts"
+import * as Value from "../Value.ts"
+
+const flags = {
+  task: Argument.String("task").pipe(Argument.withDescription("The name of the task: proj.add")),
+  args: Flag.String("args").pipe(
+    Flag.withAlias("a"),
+    Flag.withMetavar("json"),
+    Flag.withDescription("Positional arguments, a JSON array"),
+    Flag.withDefault("[]")
+  ),
+  kwargs: Flag.String("kwargs").pipe(
+    Flag.withAlias("k"),
+    Flag.withMetavar("json"),
+    Flag.withDescription("Keyword arguments, a JSON object"),
+    Flag.withDefault("{}")
+  ),
+  countdown: Value.seconds("countdown").pipe(Flag.withDescription("Not before so many seconds"), Flag.optional),
+  eta: Value.time("eta").pipe(Flag.withDescription("Not before this time"), Flag.optional),
+  expires: Value.timeOrSeconds("expires").pipe(Flag.withDescription("Revoked if not begun by then"), Flag.optional),
+  queue: Flag.String("queue").pipe(
+    Flag.withAlias("Q"),
+    Flag.withDescription("Default: celery"),
+    Flag.optional
+  ),
+  priority: Value.whole("priority", 0, 255).pipe(Flag.withDescription("Higher is sooner"), Flag.optional),
+  wait: Flag.Boolean("wait").pipe(
+    Flag.withDescription("Wait for the result and print it as JSON, instead of the task's id"),
+    Flag.withDefault(false)
+  )
+}
+
+const notRegistered = (task: string, known: ReadonlyArray<string>): UsageError =>
+  new UsageError({
+    text: [
+      `NotRegistered: there is no task ${printable(task)}.${didYouMean(task, known)}`,
+      known.length === 0 ? "The module has no tasks." : "The module has",
+      ...known.slice(0, 20).map((name) => `  . ${printable(name)}`),
+      ...(known.length > 20 ? [`  and ${known.length - 20} more`] : [])
+    ].join("\n")
+  })
+
+const failed = (task: string, error: Error & { readonly traceback?: Option.Option<string> }): Failed => {
+  const traceback = error.traceback === undefined ? "" : Option.getOrElse(error.traceback, () => "")
+  return new Failed({ text: `${task}: ${error.message}${traceback === "" ? "" : `\n${traceback}`}` })
+}
+
+export const command = Command.make(
+  "call",
+  flags,
+  Effect.fnUntraced(function* ({ args: argsText, kwargs: kwargsText, task, wait, ...options }) {
+    const shared = yield* root
+    const args = yield* Value.args(argsText)
+    const kwargs = yield* Value.kwargs(kwargsText)
+    if (Option.isSome(options.countdown) && Option.isSome(options.eta)) {
+      return yield* new UsageError({ text: "--countdown and --eta both say when: leave one out" })
+    }
+    yield* Local.provide(shared, { command: `call ${task}`, queue: options.queue }, ({ local, tasks }) =>
+      Effect.gen(function* () {
+        if (local && !tasks.includes(task)) return yield* notRegistered(task, tasks)
+        const client = yield* Client
+        const result = yield* client
+          .sendTask(task, args, kwargs, {
+            countdown: Option.getOrUndefined(options.countdown),
+            eta: Option.getOrUndefined(options.eta),
+            expires: Option.getOrUndefined(options.expires),
+            queue: Option.getOrUndefined(options.queue),
+            priority: Option.getOrUndefined(options.priority)
+          })
+          .pipe(Effect.mapError((error) => new Failed({ text: `${task} could not be sent: ${messageOf(error)}` })))
+        if (!local && !wait) return yield* Console.log(result.id)
+        const value = yield* Effect.mapError(result.get, (error) => failed(task, error))
+        yield* Console.log(Json.stringify(value))
+      })
+    )
+  }, untilSignal)
+).pipe(
+  Command.withDescription(
+    "Send a task by name. On memory:// it runs in this process, by a worker of the module -A, and its result is printed"
+  ),
+  Command.withShortDescription("Send a task"),
+  Command.withExamples([
+    { command: "apium call proj.add -A ./tasks.ts --args='[2,3]'", description: "Try a task out" },
+    { command: `apium call proj.add --kwargs='{"x":2,"y":3}' --countdown 10 --wait`, description: "Wait for its result" }
+  ])
+)
