@@ -13,7 +13,7 @@ import * as handlers from "./handlers.ts"
 for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"] as const) process.on(signal, () => undefined)
 
 process.on("disconnect", () => process.exit())
-// It may have gone while this was loaded; Deno does not say.
+// It may have gone while all this was loaded. (Undefined without a channel: that is for the platform to say.)
 if (!(process.connected ?? true)) process.exit()
 
 const self: ChildRunner.Self = {

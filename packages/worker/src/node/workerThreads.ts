@@ -5,20 +5,20 @@ import * as platform from "./platform.ts"
 /** The pool's side. */
 export const layer = (spawn: () => Threads.Worker) => platform.layer("thread", () => handleOf(spawn()))
 
-const handleOf = (worker: Threads.Worker): platform.Handle => {
+const handleOf = (port: Threads.Worker): platform.Handle => {
   let alive = true
-  worker.once("exit", () => {
+  port.once("exit", () => {
     alive = false
   })
   return {
-    postMessage: (message) => worker.postMessage(message),
+    postMessage: (message) => port.postMessage(message),
     listen: (onMessage, onDeath) => {
-      worker.on("message", onMessage)
-      worker.on("messageerror", (cause) => onDeath(`sent what cannot be read: ${platform.messageOf(cause)}`, cause))
-      worker.on("error", (cause) => onDeath(`died of: ${platform.messageOf(cause)}`, cause))
-      worker.on("exit", (code) => onDeath(`exited with code ${code}`))
+      port.on("message", onMessage)
+      port.on("messageerror", (cause) => onDeath(`sent what cannot be read: ${platform.messageOf(cause)}`, cause))
+      port.on("error", (cause) => onDeath(`died of: ${platform.messageOf(cause)}`, cause))
+      port.on("exit", (code) => onDeath(`exited with code ${code}`))
     },
-    kill: () => (alive ? worker.terminate() : Promise.resolve())
+    kill: () => (alive ? port.terminate() : Promise.resolve())
   }
 }
 

@@ -1,0 +1,29 @@
+/** The command `apium` and how it is run: on the arguments it is given, with errors that are masked. */
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
+import * as Argv from "./Argv.ts"
+import * as BrokerUrl from "./BrokerUrl.ts"
+import * as Call from "./commands/Call.ts"
+import * as Control from "./commands/Control.ts"
+import * as Inspect from "./commands/Inspect.ts"
+import * as Worker from "./commands/Worker.ts"
+import { root } from "./Root.ts"
+import { version } from "./Version.ts"
+
+export const command = root.pipe(
+  Command.withDescription("Tasks in the wire format of Python's Celery: run workers, send tasks, see what they do"),
+  Command.withExamples([
+    { command: "apium call proj.add -A ./tasks.ts --args='[2,3]'", description: "Try a task out" },
+    { command: "apium worker -A ./tasks.ts -c 10 -l info", description: "Run a worker" },
+    { command: "apium inspect ping", description: "Who is there" }
+  ]),
+  Command.withSubcommands([Worker.command, Call.command, Inspect.command, Control.command])
+)
+
+/** What is wrong with a command line is said with its words, and one may be a URL with a password. */
+const masked = CliOutput.Formatter
