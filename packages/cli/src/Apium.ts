@@ -25,5 +25,21 @@ export const command = root.pipe(
   Command.withSubcommands([Worker.command, Call.command, Inspect.command, Control.command])
 )
 
-/** What is wrong with a command line is said with its words, and one may be a URL with a password. */
-const masked = CliOutput.Formatter
+/** What is wrong with a command line is said with its words, and one of them may be a URL with a password. */
+const formatter = Layer.effect(
+  CliOutput.Formatter,
+  Effect.map(TerminalCapabilities.TerminalCapabilities, ({ canColor }) => {
+    const plain = CliOutput.defaultFormatter({ colors: canColor })
+    return CliOutput.Formatter.of({
+      ...plain,
+      formatCliError: (error) => BrokerUrl.maskWithin(plain.formatCliError(error)),
+      formatError: (error) => BrokerUrl.maskWithin(plain.formatError(error)),
+      formatErrors: (errors) => BrokerUrl.maskWithin(plain.formatErrors(errors))
+    })
+  })
+)
+
+const config = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
+
+export const run = (argv: ReadonlyArray<string>) =>
+  Effect.provide(Command.runWith(command, { version })(Argv.split(argv)), Layer.merge(formatter, config))

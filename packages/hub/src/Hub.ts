@@ -24,7 +24,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { InFlight } from "./internal/inFlight.ts"
-import { make as makeTimers } from "./internal/timers.ts"
+import * as Timers from "./internal/timers.ts"
 
 export interface Timer {
   /** It will not run (again). A run that has begun goes on to its end, so that a callback may cancel itself. */
@@ -58,7 +58,10 @@ export class Hub extends Context.Service<
       delay: Duration.Input,
       callback: Effect.Effect<A, E, R>
     ) => Effect.Effect<Timer, never, R>
-    /** In milliseconds since the epoch; a time that has passed is the next turn. */
+    /**
+     * In milliseconds since the epoch; a time that has passed is the next turn. It is the wall clock's time: who sets that
+     * moves the others' deadlines not.
+     */
     readonly callAt: <A, E, R>(epochMillis: number, callback: Effect.Effect<A, E, R>) => Effect.Effect<Timer, never, R>
     /**
      * First after one interval (1 ms at least), then at multiples of it since now, without drift. One run at a time: what a
@@ -141,7 +144,8 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
   // Finalizers run in reverse: fibers, timers, hooks.
   yield* Effect.addFinalizer(() => stop)
   yield* Effect.addFinalizer(() => Effect.forEach(closing.toReversed(), (hook) => hook, { discard: true }))
-  const timers = yield* makeTimers
+  const timers = yield* Timers.make
+  const delays = yield* Timers.makeMonotonic
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
 
   const tick: Effect.Effect<void> = Effect.suspend(() =>
@@ -204,13 +208,13 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
   const repeatedly =
     (interval: number) =>
     (callback: Effect.Effect<void>): Timer => {
-      const start = clock.currentTimeMillisUnsafe()
+      const start = Timers.monotonic(clock)
       let cancelled = false
       let unschedule = () => {}
       const arm = (): void => {
         if (cancelled) return
-        const elapsed = Math.floor((clock.currentTimeMillisUnsafe() - start) / interval)
-        unschedule = timers.schedule(start + (elapsed + 1) * interval, () => enqueue(run))
+        const elapsed = Math.floor((Timers.monotonic(clock) - start) / interval)
+        unschedule = delays.schedule(start + (elapsed + 1) * interval, () => enqueue(run))
       }
       const run: Effect.Effect<void> = Effect.suspend(() =>
         cancelled ? Effect.void : Effect.ensuring(callback, Effect.sync(arm))
@@ -225,6 +229,8 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
     }
 
   const at = (epochMillis: number) => once((fire) => timers.schedule(epochMillis, fire))
+  const after = (milliseconds: number) =>
+    once((fire) => delays.schedule(Timers.monotonic(clock) + milliseconds, fire))
 
   // ---------------------------------------------------------------- loops and readers
 
@@ -310,9 +316,7 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
         })
       ),
     callAfter: (delay, callback) =>
-      Effect.map(capture(callback), (captured) =>
-        at(clock.currentTimeMillisUnsafe() + Duration.toMillis(delay))(captured)
-      ),
+      Effect.map(capture(callback), (captured) => after(Duration.toMillis(delay))(captured)),
     callAt: (epochMillis, callback) => Effect.map(capture(callback), at(epochMillis)),
     callRepeatedly: (interval, callback) =>
       Effect.map(capture(callback), repeatedly(Math.max(1, Duration.toMillis(interval)))),

@@ -60,9 +60,9 @@ export interface ThreadPoolOptions extends PoolOptions {
 
 export interface ProcessPoolOptions extends PoolOptions, Pick<ChildPool.Options, "maxMemoryPerChild"> {
   /**
-   * Flags for the processes; left out, they have those of this one. A hard limit of memory is one of them
-   * (`--max-old-space-size=512` on Node, `--v8-flags=--max-old-space-size=512` on Deno): a process that reaches it dies,
-   * and its task with it, where `maxMemoryPerChild` lets the task end first.
+   * Flags for the processes; left out, they have those of this one. A hard limit of memory is one of them, on Node and Deno
+   * (`--max-old-space-size=512`, in MiB): a process that reaches it dies, and its task with it, where `maxMemoryPerChild`
+   * lets the task end first.
    */
   readonly execArgv?: ReadonlyArray<string> | undefined
 }

@@ -1,16 +1,17 @@
 /** Time that is far away, and clocks that jump: RELIABILITY F1, F2 and F5 on the embedded broker. */
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import * as Blueprint from "@apium/worker/Blueprint"
 import { Client } from "@apium/worker/client/Client"
 import * as Control from "@apium/worker/control/Control"
 import * as EventReceiver from "@apium/worker/events/EventReceiver"
 import * as Profile from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
-import type * as Worker from "@apium/worker/Worker"
+import * as Worker from "@apium/worker/Worker"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Random, Schema, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { ended, headers, inject, json, settle, start, stored, test, waiting, World } from "./support/World.ts"
+import { celery, ended, headers, inject, json, settle, start, stored, test, waiting, World } from "./support/World.ts"
 
 const params = { n: Schema.Number }
 const work = Task.make("clock.work", { params, result: Schema.Number })
@@ -53,7 +54,14 @@ describe("a task that is due in 60 days", () => {
       `does not run before that, kept by the ${keeper}`,
       Effect.gen(function* () {
         yield* TestClock.setTime(begun)
-        const ran = yield* recorded({ profile: keepers[keeper] })
+        const ran: Array<number> = []
+        yield* Layer.build(Tasks.handle(work, ({ n }) => Effect.sync(() => ran.push(n))))
+        // Two and a half million heartbeats are no matter here.
+        yield* Worker.blueprint({ queues: [celery], concurrency: 1, profile: keepers[keeper] }).pipe(
+          Blueprint.remove("Heart"),
+          Worker.layerOf,
+          Layer.build
+        )
         yield* due(1, begun + 60 * day)
         yield* settle
         // A timer of Node.js holds 2^31 - 1 ms, and one of more goes off after 1 ms.
@@ -172,7 +180,8 @@ describe("a wall clock that jumps", () => {
         assert.strictEqual(beats, 2)
         jump(by)
         yield* pass(10_000)
-        assert.strictEqual(beats, 7)
+        // Effect's schedule makes up for what it takes for a late one, once.
+        assert.oneOf(beats, way === "forth" ? [7, 8] : [7])
       })
     )
 

@@ -15,13 +15,25 @@ interface Entry {
 }
 
 export interface Timers {
-  /** Runs the callback at that time (milliseconds since the epoch), or on the next turn when it has passed. Returns a cancel. */
+  /** Runs the callback at that time (in milliseconds), or on the next turn when it has passed. Returns a cancel. */
   readonly schedule: (at: number, run: () => void) => () => void
   /** How many are waiting. */
   readonly size: () => number
 }
 
-export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(function* () {
+/** Deadlines on the wall clock: milliseconds since the epoch. One that is set back an hour makes all of them an hour later. */
+export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() =>
+  makeWith((clock) => clock.currentTimeMillisUnsafe())
+)
+
+/** Whole milliseconds of a clock that nobody sets. */
+export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+
+/** Deadlines on the `monotonic` clock: for how long something takes, whatever becomes of the wall clock meanwhile. */
+export const makeMonotonic: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() => makeWith(monotonic))
+
+const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => number) {
+  const clock = yield* Clock.Clock
   const heap = new Deadlines<Entry>()
   const changed = Latch.makeUnsafe(false)
   let live = 0
@@ -49,7 +61,7 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
     Effect.forever(
       Effect.gen(function* () {
         changed.closeUnsafe()
-        const now = yield* Clock.currentTimeMillis
+        const now = read(clock)
         let due: Array<Entry> | undefined
         while (heap.first !== undefined && (heap.first.run === undefined || heap.next! <= now)) {
           const first = heap.pop()!
@@ -72,5 +84,5 @@ export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(functi
     )
   )
 
-  return { schedule, size: () => live }
+  return { schedule, size: () => live } satisfies Timers
 })

@@ -37,7 +37,7 @@ const maxCatchUp = 100
 interface Bucket {
   /** Milliseconds between two starts; 0: no limit. */
   interval: number
-  /** Not before, in milliseconds. */
+  /** Not before, in milliseconds of the monotonic clock: the wall clock may be set back. */
   next: number
   readonly waiting: MutableList.MutableList<Request>
   /** The one timer that counts. */
@@ -53,6 +53,7 @@ export const make = (dependencies: {
 }): RateLimit => {
   const { hub, clock, fork, due } = dependencies
   const buckets = new Map<string, Bucket>()
+  const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
   const bucketOf = (task: string, startsPerSecond: number): Bucket => {
     const bucket: Bucket = {
@@ -77,7 +78,7 @@ export const make = (dependencies: {
   }
 
   const release = (bucket: Bucket): void => {
-    const now = clock.currentTimeMillisUnsafe()
+    const now = monotonic()
     while (bucket.waiting.length > 0 && (bucket.interval === 0 || bucket.next <= now)) {
       const request = MutableList.take(bucket.waiting)
       if (request === MutableList.Empty) return
@@ -97,14 +98,14 @@ export const make = (dependencies: {
       bucket.timer = undefined
       release(bucket)
     })
-    fork(hub.callAt(bucket.next, fire))
+    fork(hub.callAfter(Math.max(0, bucket.next - monotonic()), fire))
   }
 
   return {
     holds: (request) => {
       const bucket = find(request)
       if (bucket === undefined || bucket.interval === 0) return false
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonic()
       if (bucket.waiting.length === 0 && bucket.next <= now) {
         bucket.next = now + bucket.interval
         return false
