@@ -3,6 +3,7 @@ import * as CliConfig from "effect/cli/CliConfig"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
@@ -26,20 +27,33 @@ export const command = root.pipe(
 )
 
 /** What is wrong with a command line is said with its words, and one of them may be a URL with a password. */
+const masked = (plain: CliOutput.Formatter): CliOutput.Formatter => ({
+  ...plain,
+  formatCliError: (error) => BrokerUrl.maskWithin(plain.formatCliError(error)),
+  formatError: (error) => BrokerUrl.maskWithin(plain.formatError(error)),
+  formatErrors: (errors) => BrokerUrl.maskWithin(plain.formatErrors(errors))
+})
+
+/** A mistake is shown by itself: the help is long, and would have it scroll away. */
+const presenter: CliOutput.Presenter = {
+  present: Effect.fnUntraced(function* (event) {
+    if (event._tag !== "InvalidInvocation") return yield* CliOutput.defaultPresenter.present(event)
+    const text = (yield* CliOutput.Formatter).formatErrors(event.errors)
+    yield* Console.error(`${text}\n\n  ${event.commandPath.join(" ")} --help shows what there is`)
+  })
+}
+
 const formatter = Layer.effect(
   CliOutput.Formatter,
-  Effect.map(TerminalCapabilities.TerminalCapabilities, ({ canColor }) => {
-    const plain = CliOutput.defaultFormatter({ colors: canColor })
-    return CliOutput.Formatter.of({
-      ...plain,
-      formatCliError: (error) => BrokerUrl.maskWithin(plain.formatCliError(error)),
-      formatError: (error) => BrokerUrl.maskWithin(plain.formatError(error)),
-      formatErrors: (errors) => BrokerUrl.maskWithin(plain.formatErrors(errors))
-    })
-  })
+  Effect.map(TerminalCapabilities.TerminalCapabilities, ({ canColor }) =>
+    masked(CliOutput.defaultFormatter({ colors: canColor }))
+  )
 )
 
 const config = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
 
 export const run = (argv: ReadonlyArray<string>) =>
-  Effect.provide(Command.runWith(command, { version })(Argv.split(argv)), Layer.merge(formatter, config))
+  Effect.provide(
+    Command.runWith(command, { version })(Argv.split(argv)),
+    Layer.mergeAll(formatter, CliOutput.layerPresenter(presenter), config)
+  )

@@ -8,28 +8,27 @@
  * export const schedule = [Beat.entry("tick", { task: add, payload: { x: 1, y: 1 }, schedule: Schedule.every("1 minute") })]
  * ```
  */
-import * as Queue from "@apium/hub/Queue"
+import type { Queue } from "@apium/hub/Queue"
 import type * as Beat from "@apium/worker/beat/Beat"
 import type { Client } from "@apium/worker/client/Client"
+import { queueNamed } from "@apium/worker/client/Publisher"
 import type { Tasks } from "@apium/worker/task/Tasks"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { existsSync, readdirSync, statSync } from "node:fs"
 import * as path from "node:path"
 import { pathToFileURL } from "node:url"
-import { NoInput, UsageError } from "./Errors.ts"
+import * as BrokerUrl from "./BrokerUrl.ts"
+import { Failed, NoInput, UsageError } from "./Errors.ts"
 import { didYouMean } from "./Suggest.ts"
 import { messageOf, printable } from "./Text.ts"
 
 export interface AppModule {
   readonly url: URL
   readonly handlers: Layer.Layer<never, unknown, Tasks | Client>
-  readonly queues: ReadonlyArray<Queue.Queue>
+  readonly queues: ReadonlyArray<Queue>
   readonly schedule: ReadonlyArray<Beat.Entry>
 }
-
-/** Celery's default queue. */
-const celery = Queue.make("celery")
 
 const notFound = (name: string, file: string): NoInput => {
   const folder = path.dirname(file)
@@ -48,12 +47,16 @@ const find = (name: string): Effect.Effect<URL, NoInput> =>
       : Effect.fail(new NoInput({ text: printable(`${name} is no file: -A takes a module, as in -A ./tasks.ts`) }))
   })
 
-/** The stack says where in the user's module it was. */
-const notLoaded = (name: string, error: unknown): UsageError => {
-  const what = error instanceof Error && error.stack !== undefined ? error.stack : messageOf(error)
-  // JavaScriptCore's stack does not begin with the message.
-  const text = what.includes(messageOf(error)) ? what : `${messageOf(error)}\n${what}`
-  return new UsageError({ text: `${printable(name)} could not be loaded: ${text}` })
+/** The stack says where in the user's module it was; the loader's own part of it says nothing. */
+const notLoaded = (name: string, error: unknown): Failed => {
+  const message = messageOf(error)
+  const stack = (error instanceof Error ? (error.stack ?? "") : "").replaceAll(
+    /\n *at [^\n]*\bnode:internal[^\n]*/g,
+    ""
+  )
+  // JavaScriptCore's does not begin with the message.
+  const text = stack.includes(message) ? stack : `${message}\n${stack}`
+  return new Failed({ text: `${printable(name)} could not be loaded: ${BrokerUrl.maskWithin(text.trimEnd())}` })
 }
 
 const kindOf = (value: unknown): string => {
@@ -66,7 +69,7 @@ const kindOf = (value: unknown): string => {
 
 const isHandlers = (value: unknown): value is AppModule["handlers"] => Layer.isLayer(value)
 
-const isQueue = (value: unknown): value is Queue.Queue =>
+const isQueue = (value: unknown): value is Queue =>
   typeof value === "object" && value !== null && "name" in value && "bindings" in value && "durable" in value
 
 const isEntry = (value: unknown): value is Beat.Entry =>
@@ -85,7 +88,9 @@ const listOf = <A>(
   return Effect.fail(new UsageError({ text: Array.isArray(value) ? `${text} of something else` : text }))
 }
 
-export const load = Effect.fnUntraced(function* (name: string): Effect.fn.Return<AppModule, NoInput | UsageError> {
+export const load = Effect.fnUntraced(function* (
+  name: string
+): Effect.fn.Return<AppModule, NoInput | UsageError | Failed> {
   const url = yield* find(name)
   const loaded = yield* Effect.tryPromise({
     try: () => import(url.href) as Promise<Readonly<Record<string, unknown>>>,
@@ -108,8 +113,8 @@ export const load = Effect.fnUntraced(function* (name: string): Effect.fn.Return
   }
 })
 
-/** Those of `-Q`, as the module has them or plain; else the module's; else `celery`. */
-export const queuesOf = ({ queues }: AppModule, wanted: ReadonlyArray<string>): ReadonlyArray<Queue.Queue> => {
-  if (wanted.length === 0) return queues.length === 0 ? [celery] : queues
-  return [...new Set(wanted)].map((name) => queues.find((queue) => queue.name === name) ?? Queue.make(name))
+/** Those of `-Q`, as the module has them or else Celery's plain ones; without any the module's, or else `celery`. */
+export const queuesOf = ({ queues }: AppModule, wanted: ReadonlyArray<string>): ReadonlyArray<Queue> => {
+  if (wanted.length === 0) return queues.length === 0 ? [queueNamed("celery")] : queues
+  return [...new Set(wanted)].map((name) => queues.find((queue) => queue.name === name) ?? queueNamed(name))
 }

@@ -4,8 +4,8 @@
  */
 import type { Connection } from "@apium/hub/Connection"
 import { Host } from "@apium/hub/Host"
-import * as Queue from "@apium/hub/Queue"
 import { Client } from "@apium/worker/client/Client"
+import { queueNamed } from "@apium/worker/client/Publisher"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
@@ -49,40 +49,43 @@ const worker = (app: AppModule.AppModule, broker: Broker.Broker, queue: string |
       if (queue !== undefined) names.add(queue)
       const queues = AppModule.queuesOf(app, [])
       const others = [...names].filter((name) => !queues.some((queue) => queue.name === name))
-      return Worker.layer({ queues: [...queues, ...others.map((name) => Queue.make(name))], concurrency: cpus })
+      return Worker.layer({ queues: [...queues, ...others.map(queueNamed)], concurrency: cpus })
     })
   )
   return live.pipe(Layer.provideMerge(Start.tasks(app)), Layer.provideMerge(Start.client(app, broker)))
 }
 
 /** Runs a command's part next to its worker, or against the broker. Interrupted, the worker does not wait for its tasks. */
-export const provide = Effect.fnUntraced(function* <A, E>(
-  flags: Flags,
-  { command, queue = Option.none() }: Options,
-  use: (place: Place) => Effect.Effect<A, E, Services>
-) {
-  const broker = yield* Broker.resolve(flags)
-  if (!broker.local) {
-    return yield* Effect.provide(use({ local: false, tasks: [] }), Layer.provideMerge(Client.layer, broker.layer))
-  }
-  if (Option.isNone(flags.app)) {
-    return yield* new UsageError({
-      text: [
-        `apium ${command} has no worker to speak to: ${broker.transport} lives inside one process. Name the tasks with -A, and`,
-        `it runs a worker of them itself:`,
-        `  apium ${command} -A ./tasks.ts`
-      ].join("\n")
-    })
-  }
-  const app = yield* AppModule.load(flags.app.value)
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      const services = yield* Start.orFail(Layer.build(worker(app, broker, Option.getOrUndefined(queue))))
-      return yield* Effect.gen(function* () {
-        const { shutdown } = yield* Worker.Worker
-        const tasks = yield* (yield* Tasks).names
-        return yield* Effect.onInterrupt(use({ local: true, tasks }), () => shutdown.request("cold"))
-      }).pipe(Effect.provide(services))
-    })
-  )
-}, Effect.provide(Log.layer("warning")))
+export const provide = Effect.fnUntraced(
+  function* <A, E>(
+    flags: Flags,
+    { command, queue = Option.none() }: Options,
+    use: (place: Place) => Effect.Effect<A, E, Services>
+  ) {
+    const broker = yield* Broker.resolve(flags)
+    if (!broker.local) {
+      return yield* Effect.provide(use({ local: false, tasks: [] }), Layer.provideMerge(Client.layer, broker.layer))
+    }
+    if (Option.isNone(flags.app)) {
+      return yield* new UsageError({
+        text: [
+          `apium ${command} has no worker to speak to: ${broker.transport} lives inside one process. Name the tasks with -A, and`,
+          `it runs a worker of them itself:`,
+          `  apium ${command} -A ./tasks.ts`
+        ].join("\n")
+      })
+    }
+    const app = yield* AppModule.load(flags.app.value)
+    return yield* Effect.scoped(
+      Effect.gen(function* () {
+        const services = yield* Start.orFail(Layer.build(worker(app, broker, Option.getOrUndefined(queue))))
+        return yield* Effect.gen(function* () {
+          const { shutdown } = yield* Worker.Worker
+          const tasks = yield* (yield* Tasks).names
+          return yield* Effect.onInterrupt(use({ local: true, tasks }), () => shutdown.request("cold"))
+        }).pipe(Effect.provide(services))
+      })
+    )
+  },
+  Effect.provide(Log.layer("warning"))
+)

@@ -9,7 +9,8 @@ import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-const exception = ({ excMessage, excType }: Failure): string => PythonRepr.exceptionRepr(excType, excMessage.slice(0, 1))
+const exception = ({ excMessage, excType }: Failure): string =>
+  PythonRepr.exceptionRepr(excType, excMessage.slice(0, 1))
 
 const ended = (task: string, outcome: Outcome, now: number, runtime: string): Effect.Effect<void> => {
   switch (outcome._tag) {

@@ -6,7 +6,8 @@
 export const printable = (text: string): string => text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\u{FFFD}")
 
 /** Several lines, tabs included. */
-export const printableLines = (text: string): string => text.replaceAll(/(?![\n\t])[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\u{FFFD}")
+export const printableLines = (text: string): string =>
+  text.replaceAll(/(?![\n\t])[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\u{FFFD}")
 
 export const indented = (text: string, spaces: number): string =>
   text

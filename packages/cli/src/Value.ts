@@ -12,28 +12,32 @@ import * as Result from "effect/Result"
 import { UsageError } from "./Errors.ts"
 import { messageOf } from "./Text.ts"
 
-/** A whole number within bounds. */
-export const whole = (name: string, min: number, max = Number.MAX_SAFE_INTEGER): Flag.Flag<number> =>
-  Flag.Int(name).pipe(
-    Flag.withMetavar("n"),
+/** What `pattern` has, and lies within bounds. */
+const number = (name: string, pattern: RegExp, min: number, max: number, expected: string): Flag.Flag<number> =>
+  Flag.String(name).pipe(
     Flag.filterMap(
-      (value) => (Number.isSafeInteger(value) && value >= min && value <= max ? Option.some(value) : Option.none()),
-      () => `a whole number, ${max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `from ${min} to ${max}`}`
+      (text) => {
+        const value = pattern.test(text) ? Number(text) : Number.NaN
+        return value >= min && value <= max ? Option.some(value) : Option.none()
+      },
+      () => expected
     )
   )
 
-/** No timer of a runtime can wait longer. */
-const maxSeconds = 2_000_000_000
+/** A whole number within bounds. */
+export const whole = (name: string, min: number, max = Number.MAX_SAFE_INTEGER): Flag.Flag<number> => {
+  const bounds = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `from ${min} to ${max}`
+  return number(name, /^\d+$/, min, max, `a whole number, ${bounds}`).pipe(Flag.withMetavar("n"))
+}
+
+/** No timer of a runtime can wait longer: 23 days. */
+const maxSeconds = 2_000_000
 
 /** A length of time; on the command line they are seconds, as Celery's. */
 export const seconds = (name: string, min = 0): Flag.Flag<Duration.Duration> =>
-  Flag.Finite(name).pipe(
+  number(name, /^\d+(?:\.\d+)?$/, min, maxSeconds, `seconds, from ${min} to ${maxSeconds}`).pipe(
     Flag.withMetavar("seconds"),
-    Flag.filterMap(
-      (value) =>
-        value >= min && value <= maxSeconds ? Option.some(Duration.millis(Math.round(value * 1000))) : Option.none(),
-      () => `seconds, from ${min} to ${maxSeconds}`
-    )
+    Flag.map((value) => Duration.millis(Math.round(value * 1000)))
   )
 
 /** Celery's lists: with commas. */

@@ -53,8 +53,5 @@ export const run = <E>(
   command: (argv: ReadonlyArray<string>) => Effect.Effect<void, E, NodeServices.NodeServices>
 ): void => {
   const Live = Layer.mergeAll(NodeServices.layer, layerHost, Layer.succeed(Console.Console, console))
-  runMain(
-    command(process.argv.slice(2)).pipe(Effect.raceFirst(unread), Effect.provide(Live)),
-    { teardown }
-  )
+  runMain(command(process.argv.slice(2)).pipe(Effect.raceFirst(unread), Effect.provide(Live)), { teardown })
 }

@@ -59,8 +59,8 @@ export class Hub extends Context.Service<
       callback: Effect.Effect<A, E, R>
     ) => Effect.Effect<Timer, never, R>
     /**
-     * In milliseconds since the epoch; a time that has passed is the next turn. It is the wall clock's time: who sets that
-     * moves the others' deadlines not.
+     * In milliseconds since the epoch; a time that has passed is the next turn. This one goes by the wall clock, and comes
+     * later when that is set back; the others take as long as they say.
      */
     readonly callAt: <A, E, R>(epochMillis: number, callback: Effect.Effect<A, E, R>) => Effect.Effect<Timer, never, R>
     /**

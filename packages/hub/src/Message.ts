@@ -33,6 +33,8 @@ export interface Route {
   readonly routingKey: string
   /** Fail with `Returned` when no queue takes the message (where `capabilities.mandatory` says it can be known). */
   readonly mandatory?: boolean | undefined
+  /** `false`: the publish returns when the message is on its way, and does not wait for the broker to have it. */
+  readonly confirm?: boolean | undefined
   /**
    * Not to be delivered before this time, in milliseconds since the epoch. `capabilities.delay` says who keeps the
    * message until then; where that is the worker, the transport delivers at once.

@@ -385,17 +385,47 @@ describe("a worker without acknowledgements", () => {
   )
 
   test(
-    "begins nothing after a cold shutdown",
+    "sends back what it could not run before it stops, for the broker has forgotten it",
+    Effect.gen(function* () {
+      const { books } = yield* gated
+      yield* Layer.build(Tasks.handle(Task.make("proj.slow", { params: {}, result: Schema.Null, rateLimit: "1/m" }), () => Effect.succeed(null)))
+      const worker = yield* open({ profile: Profile.fast })
+      const eta = TaskMessage.formatEta(86_400_000)
+      yield* inject(json(`[[], {"n": 1}, null]`, headers("proj.work", "later", { eta })))
+      yield* inject(json(`[[], {}, null]`, headers("proj.slow", "now")))
+      yield* inject(json(`[[], {}, null]`, headers("proj.slow", "in turn")))
+      yield* settle
+      assert.strictEqual(yield* waiting("celery"), 0)
+      yield* worker.shutdown.request("warm")
+      yield* worker.stopped
+      yield* worker.close
+      assert.strictEqual((yield* ended("now")).status, "SUCCESS")
+      assert.sameMembers([...idsOf(yield* takeAll("celery"))], ["later", "in turn"])
+      assert.deepStrictEqual(books.begun, [])
+    })
+  )
+
+  test(
+    "begins nothing after a cold shutdown, and sends back what has not begun",
     Effect.gen(function* () {
       const client = yield* Client
       const { books } = yield* gated
-      const worker = yield* open({ concurrency: 2, profile: Profile.fast })
-      yield* client.sendAll(work, payloads(20))
-      yield* settle
-      yield* worker.shutdown.request("cold")
-      yield* worker.stopped
-      yield* worker.close
-      assert.deepStrictEqual([books.begun, books.interrupted, books.ended], [[0, 1], [0, 1], []])
+      for (const first of ["cold", "warm"] as const) {
+        const worker = yield* open({ concurrency: 2, profile: Profile.fast })
+        const results = yield* client.sendAll(work, payloads(20))
+        yield* settle
+        yield* worker.shutdown.request(first)
+        yield* settle
+        yield* worker.shutdown.request("cold")
+        yield* worker.stopped
+        yield* worker.close
+        assert.deepStrictEqual([books.begun.splice(0), books.interrupted.splice(0)], [[0, 1], [0, 1]])
+        assert.sameMembers(
+          [...idsOf(yield* takeAll("celery"))],
+          results.slice(2).map(({ id }) => id)
+        )
+      }
+      assert.deepStrictEqual(books.ended, [])
     })
   )
 })

@@ -9,8 +9,9 @@ import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Layer, Random, Schema, type Scope, Stream } from "effect"
+import { Effect, Layer, Random, Schema, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { type WallClock, withWallClock } from "../../../test/support/WallClock.ts"
 import { celery, ended, headers, inject, json, settle, start, stored, test, waiting, World } from "./support/World.ts"
 
 const params = { n: Schema.Number }
@@ -79,37 +80,14 @@ describe("a task that is due in 60 days", () => {
   }
 })
 
-interface Time {
-  /** Time passes: the wall clock goes on from where it is. */
-  readonly pass: (milliseconds: number) => Effect.Effect<void>
-  /** Somebody sets the wall clock, and no time passes. */
-  readonly jump: (milliseconds: number) => void
-}
-
-/** A world whose wall clock jumps. `TestClock` moves the wall clock and the monotonic one together, so this adds to the former. */
-const jumping = (name: string, effect: (time: Time) => Effect.Effect<void, unknown, World | Scope.Scope>) =>
+const jumping = (name: string, effect: (time: WallClock) => Effect.Effect<void, unknown, World | Scope.Scope>) =>
   it.effect(name, () =>
-    TestClock.testClockWith((clock) => {
-      let offset = begun
-      const millis = () => clock.currentTimeMillisUnsafe() + offset
-      const nanos = () => clock.currentTimeNanosUnsafe() + BigInt(offset) * 1_000_000n
-      const wall: Clock.Clock = {
-        ...clock,
-        currentTimeMillisUnsafe: millis,
-        currentTimeMillis: Effect.sync(millis),
-        currentTimeNanosUnsafe: nanos,
-        currentTimeNanos: Effect.sync(nanos)
-      }
-      const time: Time = {
-        pass: (milliseconds) => Effect.andThen(clock.adjust(milliseconds), settle),
-        jump: (milliseconds) => void (offset += milliseconds)
-      }
-      return Effect.scoped(effect(time)).pipe(
+    withWallClock(begun, (time) =>
+      Effect.scoped(effect({ ...time, pass: (milliseconds) => Effect.andThen(time.pass(milliseconds), settle) })).pipe(
         Effect.provide(World),
-        Effect.provideService(Clock.Clock, wall),
         Random.withSeed(name)
       )
-    })
+    )
   )
 
 describe("a wall clock that jumps", () => {

@@ -26,11 +26,7 @@ export const flags = {
     Flag.withDescription("How long to wait for answers; default 1"),
     Flag.withDefault(Duration.seconds(1))
   ),
-  json: Flag.Boolean("json").pipe(
-    Flag.withAlias("j"),
-    Flag.withDescription("Print JSON"),
-    Flag.withDefault(false)
-  )
+  json: Flag.Boolean("json").pipe(Flag.withAlias("j"), Flag.withDescription("Print JSON"), Flag.withDefault(false))
 }
 
 export interface Asked {

@@ -32,11 +32,7 @@ const flags = {
   countdown: Value.seconds("countdown").pipe(Flag.withDescription("Not before so many seconds"), Flag.optional),
   eta: Value.time("eta").pipe(Flag.withDescription("Not before this time"), Flag.optional),
   expires: Value.timeOrSeconds("expires").pipe(Flag.withDescription("Revoked if not begun by then"), Flag.optional),
-  queue: Flag.String("queue").pipe(
-    Flag.withAlias("Q"),
-    Flag.withDescription("Default: celery"),
-    Flag.optional
-  ),
+  queue: Flag.String("queue").pipe(Flag.withAlias("Q"), Flag.withDescription("Default: celery"), Flag.optional),
   priority: Value.whole("priority", 0, 255).pipe(Flag.withDescription("Higher is sooner"), Flag.optional),
   wait: Flag.Boolean("wait").pipe(
     Flag.withDescription("Wait for the result and print it as JSON, instead of the task's id"),
@@ -54,9 +50,9 @@ const notRegistered = (task: string, known: ReadonlyArray<string>): UsageError =
     ].join("\n")
   })
 
-const failed = (task: string, error: Error & { readonly traceback?: Option.Option<string> }): Failed => {
+const failed = (error: Error & { readonly traceback?: Option.Option<string> }): Failed => {
   const traceback = error.traceback === undefined ? "" : Option.getOrElse(error.traceback, () => "")
-  return new Failed({ text: `${task}: ${error.message}${traceback === "" ? "" : `\n${traceback}`}` })
+  return new Failed({ text: `${error.message}${traceback === "" ? "" : `\n${traceback}`}` })
 }
 
 export const command = Command.make(
@@ -83,7 +79,7 @@ export const command = Command.make(
           })
           .pipe(Effect.mapError((error) => new Failed({ text: `${task} could not be sent: ${messageOf(error)}` })))
         if (!local && !wait) return yield* Console.log(result.id)
-        const value = yield* Effect.mapError(result.get, (error) => failed(task, error))
+        const value = yield* Effect.mapError(result.get, (error) => failed(error))
         yield* Console.log(Json.stringify(value))
       })
     )
@@ -95,6 +91,9 @@ export const command = Command.make(
   Command.withShortDescription("Send a task"),
   Command.withExamples([
     { command: "apium call proj.add -A ./tasks.ts --args='[2,3]'", description: "Try a task out" },
-    { command: `apium call proj.add --kwargs='{"x":2,"y":3}' --countdown 10 --wait`, description: "Wait for its result" }
+    {
+      command: `apium call proj.add --kwargs='{"x":2,"y":3}' --countdown 10 --wait`,
+      description: "Wait for its result"
+    }
   ])
 )

@@ -20,7 +20,7 @@ import * as Scope from "effect/Scope"
 import * as AppModule from "../AppModule.ts"
 import * as Banner from "../Banner.ts"
 import * as Broker from "../Broker.ts"
-import { Ended, UsageError } from "../Errors.ts"
+import { Ended, type Expected, Failed, UsageError } from "../Errors.ts"
 import * as Log from "../Log.ts"
 import * as NodeName from "../NodeName.ts"
 import { root } from "../Root.ts"
@@ -60,7 +60,10 @@ const poolOf = ({ maxMemoryPerChild, maxTasksPerChild, pool }: Flags, module: UR
 
 /** Celery's variable, for supervisors that know SIGTERM only. */
 const remapSigterm = Effect.gen(function* () {
-  const wanted = Option.filter(yield* Effect.orDie(Config.option(Config.String("REMAP_SIGTERM"))), (name) => name !== "")
+  const wanted = Option.filter(
+    yield* Effect.orDie(Config.option(Config.String("REMAP_SIGTERM"))),
+    (name) => name !== ""
+  )
   if (Option.isNone(wanted)) return undefined
   if (wanted.value === "SIGQUIT") return "SIGQUIT" as const
   return yield* new UsageError({ text: `REMAP_SIGTERM is ${wanted.value}, and takes SIGQUIT: unset it, or set it so` })
@@ -91,7 +94,12 @@ const ready = (broker: Broker.Broker, beat: boolean) =>
     })
   )
 
-const banner = (flags: Flags, shown: Pick<Banner.Banner, "app" | "nodename" | "queues">, broker: Broker.Broker, size: number) =>
+const banner = (
+  flags: Flags,
+  shown: Pick<Banner.Banner, "app" | "nodename" | "queues">,
+  broker: Broker.Broker,
+  size: number
+) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { autoscale, events, pool } = flags
@@ -155,6 +163,16 @@ const worker = Effect.fnUntraced(function* (name: string, flags: Flags, broker: 
   )
 })
 
+/** A child has the registry and nothing else of the worker's. */
+const explainChildren =
+  ({ pool }: Flags) =>
+  (error: Expected): Expected =>
+    (pool === "thread" || pool === "process") && /Service not found: @apium\/worker\/Client/.test(error.message)
+      ? new Failed({
+          text: `${error.message}\nA ${pool} has no Client of the worker's: let the module provide one, or use -P fiber`
+        })
+      : error
+
 export const command = Command.make(
   "worker",
   flags,
@@ -163,11 +181,15 @@ export const command = Command.make(
     const broker = yield* Broker.resolve(shared)
     yield* checkPool(flags)
     if (Option.isNone(shared.app)) {
-      return yield* new UsageError({ text: "A worker runs the tasks of a module, and needs it: apium worker -A ./tasks.ts" })
+      return yield* new UsageError({
+        text: "A worker runs the tasks of a module, and needs it: apium worker -A ./tasks.ts"
+      })
     }
+    const explained = explainChildren(flags)
     const level = yield* Layer.unwrap(worker(shared.app.value, flags, broker)).pipe(
       launch,
       Start.orFail,
+      Effect.mapError(explained),
       Effect.provide(Log.layer(flags.loglevel))
     )
     if (level === "cold") return yield* new Ended({ code: 1 })
@@ -179,7 +201,10 @@ export const command = Command.make(
   Command.withShortDescription("Run tasks"),
   Command.withExamples([
     { command: "apium worker -A ./tasks.ts", description: "Run what is sent to the queue celery" },
-    { command: "apium worker -A ./tasks.ts -Q celery,mail -c 10 -n mail@%h", description: "Two queues, ten tasks at once" },
+    {
+      command: "apium worker -A ./tasks.ts -Q celery,mail -c 10 -n mail@%h",
+      description: "Two queues, ten tasks at once"
+    },
     { command: "apium worker -A ./tasks.ts -P process -c 4 --max-tasks-per-child 1000", description: "In processes" },
     { command: "apium worker -A ./tasks.ts -B", description: "Also send periodic tasks" }
   ])

@@ -92,7 +92,7 @@ export class Client extends Context.Service<
     Layer.effect(Client, make(options))
 }
 
-export interface Options {
+export interface Options extends Publisher.Options {
   /**
    * Queues that are not Celery's plain ones (quorum, priorities, other bindings); declared as given when sent to. The worker's
    * and the client's have to agree: a broker refuses (406) a queue that is there with other properties.
@@ -102,8 +102,6 @@ export interface Options {
   readonly defaultQueue?: string | undefined
   /** Say `task-sent` of each task, on the exchange of events (Celery's `task_send_sent_event`). Default `false`. */
   readonly sendSentEvent?: boolean | undefined
-  /** Around each publish; the first is the outermost. */
-  readonly middleware?: ReadonlyArray<Publisher.Middleware> | undefined
 }
 
 /** When, and inside of which task, something is sent. */
@@ -130,7 +128,7 @@ const make = Effect.fnUntraced(function* (
   const connection = yield* Connection
   const backend = yield* ResultBackend
   const host = yield* Host
-  const publisher = Publisher.make(connection, options.queues ?? [], options.middleware)
+  const publisher = Publisher.make(connection, options.queues ?? [], options)
   const defaultQueue = options.defaultQueue ?? "celery"
   const origin = `gen${host.pid}@${host.hostname}`
   const said =

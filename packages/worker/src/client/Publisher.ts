@@ -14,6 +14,7 @@ import type { Topology } from "@apium/hub/Topology"
 import type * as Content from "@apium/protocol/kombu/Content"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Effect from "effect/Effect"
+import * as Profile from "../Profile.ts"
 
 export interface Outgoing {
   readonly task: Omit<TaskMessage.TaskMessage, "protocol">
@@ -60,11 +61,17 @@ export const queueNamed = (name: string): Queue.Queue => Queue.bindTo(Exchange.d
 /** Names that come from users may be many: past this they are looked up anew. */
 const maxRemembered = 10_000
 
-/** The first middleware is the outermost. */
+export interface Options {
+  /** The first is the outermost. */
+  readonly middleware?: ReadonlyArray<Middleware> | undefined
+  /** Whether the broker has to have a task, whether a queue has to take it, and who keeps it until it is due. Default `Profile.durable`. */
+  readonly profile?: Pick<Profile.Profile, "confirm" | "mandatory" | "delay"> | undefined
+}
+
 export const make = (
   connection: Connection["Service"],
   queues: ReadonlyArray<Queue.Queue>,
-  middleware: ReadonlyArray<Middleware> = []
+  { middleware = [], profile = Profile.durable }: Options = {}
 ): Publisher => {
   const configured = new Map(queues.map((queue) => [queue.name, queue]))
   const known = new Map(configured)
@@ -97,10 +104,16 @@ export const make = (
     })
   }
 
-  const route = ({ to, notBefore }: Outgoing): Route =>
-    "queue" in to
-      ? { exchange: "", routingKey: to.queue, mandatory: true, notBefore }
-      : { exchange: to.exchange, routingKey: to.routingKey, mandatory: true, notBefore }
+  const { confirm, mandatory } = profile
+  const kept = profile.delay === "broker"
+
+  const route = ({ to, notBefore }: Outgoing): Route => ({
+    exchange: "queue" in to ? "" : to.exchange,
+    routingKey: "queue" in to ? to.queue : to.routingKey,
+    mandatory,
+    confirm,
+    notBefore: kept ? notBefore : undefined
+  })
 
   const topology = (batch: ReadonlyArray<Outgoing>): Topology => {
     const names = new Set<string>()

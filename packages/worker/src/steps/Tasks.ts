@@ -71,6 +71,8 @@ export interface Options {
   readonly softTimeLimit?: Countdown | undefined
   /** Around every run; the first is the outermost. */
   readonly middleware?: ReadonlyArray<Middleware> | undefined
+  /** Around what the worker itself sends: retries, callbacks, the next step of a chain. */
+  readonly publishMiddleware?: ReadonlyArray<Publisher.Middleware> | undefined
   /** Do not run a redelivered task again whose SUCCESS is stored (Celery's option). Default `false`. */
   readonly deduplicateSuccessfulTasks?: boolean | undefined
   /** Where callbacks go that say nothing about it. Default `celery`. */
@@ -116,7 +118,7 @@ export const layer = (
       const fork = Effect.runForkWith(yield* Effect.context())
       const { pid } = yield* Host
       const results = Results.make(yield* ResultBackend)
-      const publisher = Publisher.make(connection, options.queues)
+      const publisher = Publisher.make(connection, options.queues, { profile, middleware: options.publishMiddleware })
       const discard = Discard.make(results, events)
       const revoked = Revoked.make(clock)
       const totals: Requests.Totals = new Map()
@@ -225,27 +227,44 @@ export const layer = (
       const between = Latch.makeUnsafe(true)
       const batches = new Set<Batch>()
 
-      /** What has not begun. */
+      /** What has not begun and is not to begin here. What nobody else has (the broker has forgotten it) is, until a cold shutdown. */
       const takeBack = (): ReadonlyArray<Request> => {
         const all = () => true
-        return [...slots.remove(all), ...rateLimit.remove(all), ...eta.remove(all)]
+        const due = profile.noAck && !isCold(shutdown.level()) ? [] : slots.remove(all)
+        return [...due, ...rateLimit.remove(all), ...eta.remove(all)]
       }
 
-      /** The last first, for each is next in line. */
+      /** In their order. The last first, for each is next in line. */
+      const release = (deliveries: ReadonlyArray<Delivery>) =>
+        Effect.forEach(deliveries.toReversed(), (delivery) => Effect.ignore(delivery.release), { discard: true })
+
+      /** Without acknowledgements there is nothing to release. */
+      const sendAgain = (deliveries: ReadonlyArray<Delivery>) =>
+        deliveries.length === 0
+          ? Effect.void
+          : Effect.catch(
+              connection.publishAll(
+                deliveries.map(({ message, queue }) => [message, { exchange: "", routingKey: queue, mandatory: true }])
+              ),
+              (error) =>
+                Effect.logError("Tasks that were not begun could not be sent back, and are lost", {
+                  count: deliveries.length,
+                  reason: error.message
+                })
+            )
+
       const giveBack = Effect.suspend(() => {
         const left = [...batches].flatMap(({ deliveries, dealt }) => deliveries.slice(dealt))
         const waiting = takeBack()
           .toSorted((one, other) => one.sequence - other.sequence)
           .map(({ delivery }) => delivery)
         batches.clear()
-        return Effect.forEach([...waiting, ...left].toReversed(), (delivery) => Effect.ignore(delivery.release), {
-          discard: true
-        })
+        return (profile.noAck ? sendAgain : release)([...waiting, ...left])
       })
 
       const interruptRunning = Effect.suspend(() => {
         for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
-        return slots.idle
+        return Effect.andThen(giveBack, slots.idle)
       })
 
       /** Ends with what runs: all of it, or what is left of it when a cold shutdown has waited long enough. */
@@ -365,8 +384,7 @@ export const layer = (
         })
         yield* Effect.raceFirst(intake, shutdown.reached("warm"))
         yield* eta.settled
-        // Nobody has the messages any more: what was received is run.
-        if (!profile.noAck) yield* giveBack
+        yield* giveBack
         yield* finish
       }).pipe(
         Effect.onError(() =>

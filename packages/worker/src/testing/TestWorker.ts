@@ -96,25 +96,38 @@ export const layer = <const Handlers extends ReadonlyArray<Handler>, E = never, 
   Exclude<Layer.Services<Handlers[number]> | R, Given>
 > => {
   const { handlers, queues = [celery], concurrency = 1, middleware = [] } = options
-  const counter = { running: 0 }
-  const counted: Middleware = (_, next) =>
-    Effect.suspend(() => {
-      counter.running++
-      return Effect.ensuring(
-        next,
-        Effect.sync(() => void counter.running--)
-      )
-    })
-  const blueprint = Worker.blueprint({ ...options, queues, concurrency, middleware: [counted, ...middleware] })
   const Working = Layer.effectContext(
     Effect.gen(function* () {
       const { watched, states } = yield* Watch
+      let running = 0
+      const counted: Middleware = (_, next) =>
+        Effect.suspend(() => {
+          running++
+          return Effect.ensuring(
+            next,
+            Effect.sync(() => {
+              running--
+              // A task that was acknowledged before its run moves nothing more in the store.
+              watched.moved()
+            })
+          )
+        })
       let requests: Requests["Service"] | undefined
       const Look = Layer.effectDiscard(Effect.map(Requests, (found) => void (requests = found)))
-      const steps = blueprint.pipe(Blueprint.add("Look", { requires: ["Tasks"], layer: Look }))
+      const steps = Worker.blueprint({
+        ...options,
+        queues,
+        concurrency,
+        middleware: [counted, ...middleware]
+      }).pipe(Blueprint.add("Look", { requires: ["Tasks"], layer: Look }))
       const worker = yield* Layer.build(Worker.layerOf(steps, options))
       const names = new Set(queues.map(({ name }) => name))
-      return Context.add(worker, TestWorker, service({ watched, states, names, counter, requests: requests! }))
+      const noAck = options.profile?.noAck === true
+      return Context.add(
+        worker,
+        TestWorker,
+        service({ watched, states, names, running: () => running, noAck, requests: requests! })
+      )
     })
   )
   return Working.pipe(
@@ -187,11 +200,13 @@ const service = ({
   watched,
   states,
   names,
-  counter,
+  running,
+  noAck,
   requests
 }: Watch["Service"] & {
   readonly names: ReadonlySet<string>
-  readonly counter: { readonly running: number }
+  readonly running: () => number
+  readonly noAck: boolean
   readonly requests: Requests["Service"]
 }): TestWorker["Service"] => {
   /** `waiting`: something will move of itself, and the store sees it. `ending`: a run is over, and its slot is not free yet. */
@@ -201,15 +216,19 @@ const service = ({
     )
     const due = ({ queue, message, notBefore = now }: WatchedStore.Held) =>
       names.has(queue) && notBefore <= now && !later.has(message)
-    if (counter.running > 0 || requests.reserved().length > 0 || watched.held().some(due)) return "waiting"
+    if (running() > 0 || requests.reserved().length > 0 || watched.held().some(due)) return "waiting"
     return requests.active().length > 0 ? "ending" : undefined
   }
 
-  const idle: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  const quiet: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const state = busy(now)
     if (state === undefined) return Effect.void
-    return Effect.andThen(state === "waiting" ? watched.move : Effect.yieldNow, idle)
+    return Effect.andThen(state === "waiting" ? watched.move : Effect.yieldNow, quiet)
   })
+  // Without acknowledgements a message is nobody's from its delivery to its slot, which is a few turns away.
+  const idle = noAck
+    ? quiet.pipe(Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 20 })), Effect.andThen(quiet))
+    : quiet
 
   const waiting = (queue = "celery") =>
     Effect.suspend(() =>

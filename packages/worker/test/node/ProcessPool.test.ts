@@ -5,7 +5,7 @@ import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as tasks from "./fixtures/tasks.ts"
 import { fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
-import { killing } from "./support/Killing.ts"
+import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
 // A process loads all of Effect from its sources: a third of a second of processor time, and these tests start hundreds.
@@ -50,7 +50,8 @@ describe("a process that dies", () => {
   const times = runtime === "node" ? 100 : 200
   it.live(`${times} times: the pool has its size again at once, and nobody else notices`, () =>
     killing(times, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
-      Effect.provide(layerProcessPool({ module, size: 2 }))
+      Effect.provide(layerProcessPool({ module, size: 2 })),
+      quietly
     )
   )
 })

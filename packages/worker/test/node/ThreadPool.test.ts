@@ -6,7 +6,7 @@ import { Effect, Layer } from "effect"
 import * as Threads from "node:worker_threads"
 import * as tasks from "./fixtures/tasks.ts"
 import { lost, module, run, runtime, success } from "./support/Jobs.ts"
-import { killing } from "./support/Killing.ts"
+import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
 // A thread loads all of Effect from its sources: a fifth of a second of processor time, and these tests start hundreds.
@@ -59,7 +59,8 @@ describe("threads", () => {
 
   it.live("that are terminated 200 times: the pool has its size again at once, and nobody else notices", () =>
     killing(200, (_child, job) => job, /was killed/).pipe(
-      Effect.provide(layerThreadPool({ module, size: 2, grace: "1 hour" }))
+      Effect.provide(layerThreadPool({ module, size: 2, grace: "1 hour" })),
+      quietly
     )
   )
 })

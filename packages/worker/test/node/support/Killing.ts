@@ -1,8 +1,11 @@
 /** Children that die again and again, each with a job, while the other ones work. */
 import { assert } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber } from "effect"
+import { Clock, Deferred, Effect, Fiber, References } from "effect"
 import * as tasks from "../fixtures/tasks.ts"
 import { lostText, run, start, success } from "./Jobs.ts"
+
+/** Each death is a warning, and as expected. */
+export const quietly = Effect.provideService(References.MinimumLogLevel, "Error")
 
 /** In a pool of two. `kill`: how the child of the first job is killed; `text`: what the job's outcome says then. */
 export const killing = Effect.fnUntraced(function* (
