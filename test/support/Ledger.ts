@@ -14,7 +14,7 @@ export interface Report {
   /** Effects of what nobody accepted. */
   readonly unknown: ReadonlyArray<string>
   readonly started: number
-  /** Tasks with an effect. */
+  /** Accepted, with an effect. */
   readonly finished: number
   readonly givenBack: number
   /** From each fault to the moment a task it cut off began again, in milliseconds. */
@@ -96,7 +96,7 @@ export const make = (now: () => number = () => performance.now()): Ledger => {
         dup,
         unknown: named((one) => !one.accepted && one.effects > 0),
         started: sum(({ starts }) => starts),
-        finished: sum(({ effects }) => Math.min(1, effects)),
+        finished: sum(({ accepted, effects }) => Number(accepted && effects > 0)),
         givenBack: sum(({ back }) => Number(back)),
         recovery: { p50, p95, max },
         line: [

@@ -229,8 +229,7 @@ const make: Effect.Effect<Hub["Service"], never, Scope.Scope> = Effect.gen(funct
     }
 
   const at = (epochMillis: number) => once((fire) => timers.schedule(epochMillis, fire))
-  const after = (milliseconds: number) =>
-    once((fire) => delays.schedule(Timers.monotonic(clock) + milliseconds, fire))
+  const after = (milliseconds: number) => once((fire) => delays.schedule(Timers.monotonic(clock) + milliseconds, fire))
 
   // ---------------------------------------------------------------- loops and readers
 

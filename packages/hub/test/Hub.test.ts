@@ -22,6 +22,7 @@ import {
   Stream
 } from "effect"
 import { TestClock } from "effect/testing"
+import { withWallClock } from "../../../test/support/WallClock.ts"
 
 /** Keeps what was logged, as `level: message`. */
 class Logs extends Context.Service<Logs, ReadonlyArray<string>>()("test/Logs") {}
@@ -199,6 +200,31 @@ describe("readers", () => {
 })
 
 describe("timers", () => {
+  it.effect(
+    "a wall clock that is set moves what is due at a time, and not what is due in a while or again and again",
+    () =>
+      withWallClock(day, ({ pass, jump }) =>
+        Effect.gen(function* () {
+          const hub = yield* Hub
+          const ran: Array<string> = []
+          const note = (text: string) => Effect.sync(() => void ran.push(text))
+          yield* hub.callAt(day + 3000, note("at"))
+          yield* hub.callAfter("2 seconds", note("after"))
+          yield* hub.callRepeatedly("2 seconds", note("again"))
+          yield* pass(1000)
+          jump(-60_000)
+          yield* Effect.andThen(pass(1000), settle)
+          assert.deepStrictEqual(ran, ["after", "again"])
+          yield* Effect.andThen(pass(2000), settle)
+          assert.deepStrictEqual(ran, ["after", "again", "again"])
+          yield* Effect.andThen(pass(58_999), settle)
+          assert.notInclude(ran, "at")
+          yield* Effect.andThen(pass(1), settle)
+          assert.include(ran, "at")
+        }).pipe(Effect.provide(Hub.layer))
+      )
+  )
+
   test(
     "callSoon runs on the next turn, callAfter and callAt when it is time, in order",
     Effect.gen(function* () {

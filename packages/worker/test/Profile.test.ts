@@ -2,7 +2,8 @@ import { Connection } from "@apium/hub/Connection"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import { Client } from "@apium/worker/client/Client"
 import * as Control from "@apium/worker/control/Control"
-import * as Profile from "@apium/worker/Profile"
+import { celery as celeryProfile, durable, fast } from "@apium/worker/Profile"
+import type { Profile } from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
@@ -17,7 +18,9 @@ const tasks = {
   early: Task.make("profile.early", { params, result: Schema.Null, acksLate: false })
 }
 
-interface Row extends Profile.Profile {
+const profiles = { durable, celery: celeryProfile, fast } as const
+
+interface Row extends Profile {
   /** Which of four tasks are not acknowledged yet while the first of them runs: a kill has them in the queue again. */
   readonly afterKill: Readonly<Record<keyof typeof tasks, ReadonlyArray<number>>>
 }
@@ -80,7 +83,7 @@ for (const name of ["durable", "celery", "fast"] as const) {
 
   describe(`the profile ${name}`, () => {
     it("is these options", () => {
-      assert.deepStrictEqual(Profile[name], options)
+      assert.deepStrictEqual(profiles[name], options)
     })
 
     for (const kind of ["plain", "late", "early"] as const) {
@@ -90,7 +93,7 @@ for (const name of ["durable", "celery", "fast"] as const) {
         Effect.gen(function* () {
           yield* Layer.build(handlers)
           const client = yield* Client
-          const { kill } = yield* doomed({ profile: Profile[name] })
+          const { kill } = yield* doomed({ profile: profiles[name] })
           const results = yield* client.sendAll(
             tasks[kind],
             Array.from({ length: 4 }, (_, n) => ({ n }))
@@ -113,7 +116,7 @@ for (const name of ["durable", "celery", "fast"] as const) {
       `has a task that is not due wait in the ${options.delay}`,
       Effect.gen(function* () {
         yield* Layer.build(handlers)
-        const { kill } = yield* doomed({ profile: Profile[name] })
+        const { kill } = yield* doomed({ profile: profiles[name] })
         const eta = TaskMessage.formatEta(3_600_000)
         yield* inject(json(`[[], {"n": 1}, null]`, headers("profile.plain", "later", { eta })))
         yield* settle
@@ -137,7 +140,7 @@ describe("a profile", () => {
     Effect.gen(function* () {
       yield* Layer.build(handlers)
       const client = yield* Client
-      const { kill } = yield* doomed({ profile: { ...Profile.celery, acksLate: true } })
+      const { kill } = yield* doomed({ profile: { ...celeryProfile, acksLate: true } })
       yield* client.send(tasks.plain, { n: 1 })
       yield* settle
       yield* kill

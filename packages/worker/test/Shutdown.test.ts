@@ -59,10 +59,12 @@ describe("a shutdown", () => {
     Effect.gen(function* () {
       const passed: Array<Shutdown.Level> = []
       yield* Effect.forEach(["warm", "soft", "cold", "hard"] as const, (level) =>
-        shutdown.reached(level).pipe(
-          Effect.andThen(Effect.sync(() => void passed.push(level))),
-          Effect.forkChild({ startImmediately: true })
-        )
+        shutdown
+          .reached(level)
+          .pipe(
+            Effect.andThen(Effect.sync(() => void passed.push(level))),
+            Effect.forkChild({ startImmediately: true })
+          )
       )
       return passed
     })

@@ -75,7 +75,8 @@ describe("a worker that stops", () => {
       const client = yield* Client
       const log: Array<string> = []
       const note = (text: string) => Effect.sync(() => void log.push(text))
-      const step = (name: string) => Layer.effectDiscard(Effect.acquireRelease(note(`+${name}`), () => note(`-${name}`)))
+      const step = (name: string) =>
+        Layer.effectDiscard(Effect.acquireRelease(note(`+${name}`), () => note(`-${name}`)))
       const gate = yield* Deferred.make<void>()
       yield* Layer.build(
         Tasks.handle(work, ({ n }) => Effect.as(Effect.andThen(Deferred.await(gate), note(`ran ${n}`)), n))
@@ -388,7 +389,11 @@ describe("a worker without acknowledgements", () => {
     "sends back what it could not run before it stops, for the broker has forgotten it",
     Effect.gen(function* () {
       const { books } = yield* gated
-      yield* Layer.build(Tasks.handle(Task.make("proj.slow", { params: {}, result: Schema.Null, rateLimit: "1/m" }), () => Effect.succeed(null)))
+      yield* Layer.build(
+        Tasks.handle(Task.make("proj.slow", { params: {}, result: Schema.Null, rateLimit: "1/m" }), () =>
+          Effect.succeed(null)
+        )
+      )
       const worker = yield* open({ profile: Profile.fast })
       const eta = TaskMessage.formatEta(86_400_000)
       yield* inject(json(`[[], {"n": 1}, null]`, headers("proj.work", "later", { eta })))
@@ -419,7 +424,13 @@ describe("a worker without acknowledgements", () => {
         yield* worker.shutdown.request("cold")
         yield* worker.stopped
         yield* worker.close
-        assert.deepStrictEqual([books.begun.splice(0), books.interrupted.splice(0)], [[0, 1], [0, 1]])
+        assert.deepStrictEqual(
+          [books.begun.splice(0), books.interrupted.splice(0)],
+          [
+            [0, 1],
+            [0, 1]
+          ]
+        )
         assert.sameMembers(
           [...idsOf(yield* takeAll("celery"))],
           results.slice(2).map(({ id }) => id)

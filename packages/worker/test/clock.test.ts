@@ -107,17 +107,19 @@ describe("a wall clock that jumps", () => {
       })
     )
 
-    jumping(`an hour forth: what waits runs when it would have at the latest, kept by the ${keeper}`, ({ pass, jump }) =>
-      Effect.gen(function* () {
-        const ran = yield* recorded({ profile: keepers[keeper] })
-        yield* due(1, begun + 2 * hour)
-        yield* settle
-        jump(hour)
-        yield* pass(hour - 1)
-        assert.deepStrictEqual(ran, [])
-        yield* pass(hour + 1)
-        assert.deepStrictEqual(ran, [1])
-      })
+    jumping(
+      `an hour forth: what waits runs when it would have at the latest, kept by the ${keeper}`,
+      ({ pass, jump }) =>
+        Effect.gen(function* () {
+          const ran = yield* recorded({ profile: keepers[keeper] })
+          yield* due(1, begun + 2 * hour)
+          yield* settle
+          jump(hour)
+          yield* pass(hour - 1)
+          assert.deepStrictEqual(ran, [])
+          yield* pass(hour + 1)
+          assert.deepStrictEqual(ran, [1])
+        })
     )
   }
 

@@ -6,10 +6,12 @@ import type { HubError } from "@apium/hub/HubError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import type { SchemaError } from "effect/Schema"
 import type * as Hooks from "../execution/Hooks.ts"
 import type { TaskStrategy } from "../execution/Strategy.ts"
 import * as Perform from "../execution/Perform.ts"
+import * as RateLimit from "../execution/RateLimit.ts"
 import type { Params } from "./Binding.ts"
 import type { AnyTask, PayloadOf, Task } from "./Task.ts"
 import type { Steering } from "./TaskError.ts"
@@ -79,6 +81,8 @@ export class Tasks extends Context.Service<
     Layer.effectDiscard(
       Effect.gen(function* () {
         const tasks = yield* Tasks
+        const wrong = misfit(task)
+        if (wrong !== undefined) return yield* Effect.die(new RangeError(`${task.name}: ${wrong}`))
         const context = yield* Effect.context<Exclude<R | Hooks.Services<O>, Perform.Given>>()
         const hooks = options as Hooks.Hooks<PayloadOf<P>, A, R | Hooks.Services<O>> | undefined
         const registered: Registered = {
@@ -89,4 +93,13 @@ export class Tasks extends Context.Service<
         yield* Effect.acquireRelease(tasks.register(registered), () => tasks.unregister(registered))
       })
     )
+}
+
+/** What is wrong with a definition: found before a worker takes its tasks and never runs one. */
+const misfit = ({ options: { rateLimit, concurrency } }: AnyTask): string | undefined => {
+  const rate = RateLimit.parse(rateLimit ?? null)
+  if (Result.isFailure(rate)) return rate.failure
+  return concurrency === undefined || concurrency >= 1
+    ? undefined
+    : `A task's concurrency should be how many of it run at once, and is ${concurrency}`
 }

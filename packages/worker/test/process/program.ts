@@ -12,7 +12,7 @@ import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client } from "@apium/worker/client/Client"
 import { run } from "@apium/worker/node"
 import { layerFailpoint } from "@apium/worker/node/failpoint"
-import * as Profile from "@apium/worker/Profile"
+import { celery, durable, fast } from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
@@ -94,7 +94,11 @@ const observed = (store: VirtualStore): VirtualStore => ({
   put: (name, puts) => {
     if (name !== queue.name) return store.put(name, puts)
     // As from a sender that leaves it to the worker.
-    if (script.delay === "worker") return store.put(name, puts.map(({ notBefore: _, ...put }) => put))
+    if (script.delay === "worker")
+      return store.put(
+        name,
+        puts.map((put) => ({ ...put, notBefore: undefined }))
+      )
     for (const { message, notBefore } of puts) if (notBefore !== undefined) delayed.set(idOf(message), notBefore)
     return store.put(name, puts)
   },
@@ -150,7 +154,7 @@ const Load = Layer.effectDiscard(
       Effect.gen(function* () {
         const payload = () => ({ wait: least + r.below(most - least + 1) })
         // Some of one kind, then some of the other.
-        for (let left = count; left > 0; ) {
+        for (let left = count; left > 0;) {
           const some = Math.min(left, count > 1000 ? count : 1 + r.below(4))
           const late = script.stubborn === true ? tasks.stubborn : tasks.late
           const task = r.next() < (script.early ?? 0) ? tasks.early : late
@@ -186,7 +190,10 @@ const Main = Worker.layer({
   fetch: script.fetch,
   softTimeout: script.softTimeout,
   remapSigterm: script.remapSigterm,
-  profile: { ...Profile[script.profile ?? "durable"], ...(script.delay === undefined ? {} : { delay: script.delay }) }
+  profile: {
+    ...{ durable, celery, fast }[script.profile ?? "durable"],
+    ...(script.delay === undefined ? {} : { delay: script.delay })
+  }
 })
 
 process.on("exit", (code) => {

@@ -278,17 +278,20 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
     20_000
   )
 
-  it.effect("without acknowledgements a SIGTERM runs or sends back what was received, and a SIGQUIT loses what runs", () =>
-    Effect.gen(function* () {
-      for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
-        const { books } = yield* ending({ tasks: 100, wait: [50, 100], eta: 100, profile: "fast", delay: "worker" }, (worker) =>
-          worker.signal(signal)
-        )
-        assert.deepStrictEqual(books.lost, signal === "SIGTERM" ? [] : books.interrupted)
-        assert.deepStrictEqual([books.dup, books.unknown], [0, []])
-        assert.strictEqual(books.sent, books.finished + books.givenBack + books.lost.length)
-      }
-    })
+  it.effect(
+    "without acknowledgements a SIGTERM runs or sends back what was received, and a SIGQUIT loses what runs",
+    () =>
+      Effect.gen(function* () {
+        for (const signal of ["SIGTERM", "SIGQUIT"] as const) {
+          const { books } = yield* ending(
+            { tasks: 100, wait: [50, 100], eta: 100, profile: "fast", delay: "worker" },
+            (worker) => worker.signal(signal)
+          )
+          assert.deepStrictEqual(books.lost, signal === "SIGTERM" ? [] : books.interrupted)
+          assert.deepStrictEqual([books.dup, books.unknown], [0, []])
+          assert.strictEqual(books.sent, books.finished + books.givenBack + books.lost.length)
+        }
+      })
   )
 
   it.effect.each([

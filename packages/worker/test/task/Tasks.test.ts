@@ -94,3 +94,27 @@ describe("the registry", () => {
       }).pipe(Effect.provide(Tasks.layer))
   )
 })
+
+describe("a definition that no worker could keep", () => {
+  const table = [
+    { rateLimit: "often" },
+    { rateLimit: "10/d" },
+    { concurrency: 0 },
+    { concurrency: Number.NaN }
+  ] satisfies ReadonlyArray<Task.TaskOptions>
+  for (const options of table) {
+    it.effect(`is refused with its handler: ${JSON.stringify(options)}`, () =>
+      Effect.gen(function* () {
+        const task = Task.make("proj.odd", { params: {}, ...options })
+        const built = Layer.build(
+          Layer.provide(
+            Tasks.handle(task, () => Effect.void),
+            Tasks.layer
+          )
+        )
+        const exit = yield* Effect.exit(Effect.scoped(built))
+        assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("proj.odd"))
+      })
+    )
+  }
+})
