@@ -80,6 +80,15 @@ export class Shutdown extends Context.Service<
   }
 >()("@apium/worker/Shutdown") {}
 
+/**
+ * Told of the ladder of a worker that starts, before its other steps do: whoever passes signals on has no worker yet, and its
+ * tasks may run already.
+ */
+export class Observer extends Context.Reference<(shutdown: Shutdown["Service"]) => void>(
+  "@apium/worker/Shutdown/Observer",
+  { defaultValue: () => () => undefined }
+) {}
+
 export const make = (options: Options): Shutdown["Service"] => {
   let level: Level = "running"
   const reached = new Map(ladder.map((one) => [one, Deferred.makeUnsafe<void>()] as const))
@@ -106,6 +115,8 @@ export const layer = (options: Options = {}): Layer.Layer<Shutdown> =>
     Shutdown,
     Effect.gen(function* () {
       const shutdown = make(options)
+      const observe = yield* Observer
+      observe(shutdown)
       yield* shutdown
         .reached("soft")
         .pipe(

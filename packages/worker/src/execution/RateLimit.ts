@@ -3,7 +3,7 @@
  * bucket holds one token, so starts are evenly spaced; what waits keeps its order, and holds up no other task.
  */
 import type { Hub } from "@apium/hub/Hub"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as MutableList from "effect/MutableList"
 import * as Result from "effect/Result"

@@ -2,6 +2,7 @@
 import type { Signal } from "@apium/hub/Host"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -58,28 +59,39 @@ const keptAlive = Effect.acquireRelease(
  */
 export const launch = <E, R>(worker: Layer.Layer<Worker, E, R>): Effect.Effect<Shutdown.Level, E, R> =>
   Effect.gen(function* () {
-    // Before there is a worker, any signal ends the start, and the third one a start that does not end.
+    // Before the worker has a ladder, any signal ends the start, and the third one a start that does not end.
     const starting = Shutdown.make({})
+    const worked = Deferred.makeUnsafe<Shutdown.Shutdown["Service"]>()
     let ladder = starting
+    const follow = (shutdown: Shutdown.Shutdown["Service"]): void => {
+      if (ladder !== starting) return
+      const asked = starting.level()
+      ladder = shutdown
+      Deferred.doneUnsafe(worked, Effect.succeed(shutdown))
+      if (asked !== "running") Effect.runSync(shutdown.request(asked))
+    }
 
     // The signals outlive the worker: the last of them ends a worker that cannot end.
     yield* listening((signal) => Effect.runSync(ladder.signal(signal)))
     yield* Effect.forkScoped(watch(starting), { startImmediately: true })
+    yield* Effect.forkScoped(Effect.flatMap(Deferred.await(worked), watch), { startImmediately: true })
     yield* keptAlive
-    return yield* Effect.scoped(
+    const ended = Effect.raceFirst(
+      starting.reached("warm"),
+      Effect.flatMap(Deferred.await(worked), (shutdown) => shutdown.reached("warm"))
+    )
+    yield* Effect.scoped(
       Effect.gen(function* () {
-        const started = yield* Effect.raceFirst(Layer.build(worker), Effect.as(starting.reached("warm"), undefined))
-        if (started === undefined) return starting.level()
+        const building = Effect.provideService(Layer.build(worker), Shutdown.Observer, follow)
+        const started = yield* Effect.raceFirst(building, Effect.as(ended, undefined))
+        if (started === undefined) return
         const { shutdown, stopped } = Context.get(started, Worker)
-        const asked = starting.level()
-        ladder = shutdown
-        yield* Effect.forkScoped(watch(shutdown), { startImmediately: true })
-        // One that came just as the worker was ready.
-        if (asked !== "running") yield* shutdown.request(asked)
+        // A worker of other steps may not have told.
+        follow(shutdown)
         yield* stopped
-        return shutdown.level()
       })
     )
+    return ladder.level()
   }).pipe(Effect.scoped, Effect.provide(layerHost))
 
 /** How long what a worker has left behind (a handler that could not be interrupted) may keep the process. In milliseconds. */

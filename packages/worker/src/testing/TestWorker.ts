@@ -121,12 +121,13 @@ export const layer = <const Handlers extends ReadonlyArray<Handler>, E = never, 
         middleware: [counted, ...middleware]
       }).pipe(Blueprint.add("Look", { requires: ["Tasks"], layer: Look }))
       const worker = yield* Layer.build(Worker.layerOf(steps, options))
+      // A test that is over waits for nobody: what still runs is interrupted, and its message given back.
+      yield* Effect.addFinalizer(() => Context.get(worker, Worker.Worker).shutdown.request("cold"))
       const names = new Set(queues.map(({ name }) => name))
-      const noAck = options.profile?.noAck === true
       return Context.add(
         worker,
         TestWorker,
-        service({ watched, states, names, running: () => running, noAck, requests: requests! })
+        service({ watched, states, names, running: () => running, requests: requests! })
       )
     })
   )
@@ -169,6 +170,8 @@ const celery = Publisher.queueNamed("celery")
 
 const merged = (handlers: ReadonlyArray<Handler>) => Layer.mergeAll(Layer.empty, ...handlers)
 
+const turns = 20
+
 /** The broker and the results, and what can be seen of them. */
 class Watch extends Context.Service<
   Watch,
@@ -201,39 +204,40 @@ const service = ({
   states,
   names,
   running,
-  noAck,
   requests
 }: Watch["Service"] & {
   readonly names: ReadonlySet<string>
   readonly running: () => number
-  readonly noAck: boolean
   readonly requests: Requests["Service"]
 }): TestWorker["Service"] => {
   /** `waiting`: something will move of itself, and the store sees it. `ending`: a run is over, and its slot is not free yet. */
   const busy = (now: number): "waiting" | "ending" | undefined => {
     const later = new Set(
-      requests.scheduled().flatMap(({ request, until }) => (until > now ? [request.delivery.message] : []))
+      requests.scheduled().flatMap(({ request, until }) => (until > now ? [request.delivery.message.properties] : []))
     )
     const due = ({ queue, message, notBefore = now }: WatchedStore.Held) =>
-      names.has(queue) && notBefore <= now && !later.has(message)
-    if (running() > 0 || requests.reserved().length > 0 || watched.held().some(due)) return "waiting"
+      names.has(queue) && notBefore <= now && !later.has(message.properties)
+    if (running() > 0 || requests.reserved().length > 0) return "waiting"
+    for (const held of watched.held()) if (due(held)) return "waiting"
     return requests.active().length > 0 ? "ending" : undefined
   }
 
-  const quiet: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const state = busy(now)
-    if (state === undefined) return Effect.void
-    return Effect.andThen(state === "waiting" ? watched.move : Effect.yieldNow, quiet)
-  })
-  // Without acknowledgements a message is nobody's from its delivery to its slot, which is a few turns away.
-  const idle = noAck
-    ? quiet.pipe(Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 20 })), Effect.andThen(quiet))
-    : quiet
+  /**
+   * Nothing to do, `times` turns in a row: a publish that nobody waits for, and a delivery without acknowledgement on its way
+   * to a slot, are for some turns nowhere to be seen.
+   */
+  const quiet = (times: number): Effect.Effect<void> =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const state = busy(now)
+      if (state === "waiting") return Effect.andThen(watched.move, idle)
+      return times === 0 ? Effect.void : Effect.andThen(Effect.yieldNow, state === "ending" ? idle : quiet(times - 1))
+    })
+  const idle: Effect.Effect<void> = Effect.suspend(() => quiet(turns))
 
   const waiting = (queue = "celery") =>
     Effect.suspend(() =>
       Effect.forEach(
-        watched.held().filter((held) => held.queue === queue && !held.taken),
+        [...watched.held()].filter((held) => held.queue === queue && !held.taken),
         read
       )
     )

@@ -2,7 +2,7 @@
  * The memory broker's store with a ledger: which messages are in which queue, whether somebody holds them, and when one of
  * them moved. It takes nothing and changes nothing.
  */
-import type { Message } from "@apium/hub/Message"
+import type { Message, Properties } from "@apium/hub/Message"
 import type { VirtualStore } from "@apium/hub/virtual/VirtualStore"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ export interface Held {
 export interface WatchedStore {
   readonly store: VirtualStore
   /** In the order they were published in. */
-  readonly held: () => ReadonlyArray<Held>
+  readonly held: () => Iterable<Held>
   /** Says that something has moved which the store does not see. */
   readonly moved: () => void
   /** Completes when something moves next. */
@@ -28,9 +28,9 @@ export interface WatchedStore {
 }
 
 export const make = (inner: VirtualStore): WatchedStore => {
-  // A message has a copy of its own in each queue, so it is its own name.
-  const held = new Map<Message, Held & { taken: boolean }>()
-  const byTag = new Map<string, Message>()
+  // By its properties, of which a message has a copy of its own in each queue: the store keeps them, whatever it does with the rest.
+  const held = new Map<Properties, Held & { taken: boolean }>()
+  const byTag = new Map<string, Properties>()
   let next = Deferred.makeUnsafe<void>()
 
   const moved = (): void => {
@@ -41,23 +41,27 @@ export const make = (inner: VirtualStore): WatchedStore => {
 
   /** Forgets what is in a queue and nobody holds; `all`: that, too. */
   const forget = (queue: string, all: boolean): void => {
-    for (const [message, one] of held) if (one.queue === queue && (all || !one.taken)) held.delete(message)
+    for (const [key, one] of held) if (one.queue === queue && (all || !one.taken)) held.delete(key)
     moved()
   }
 
   const store: VirtualStore = {
     ...inner,
     put: (queue, puts) => {
-      const copies = puts.map((put) => ({ ...put, message: { ...put.message } }))
+      const copies = puts.map((put) => ({
+        ...put,
+        message: { ...put.message, properties: { ...put.message.properties } }
+      }))
       return Effect.tap(
         Effect.suspend(() => {
           // Before they are there: a consumer may take them at once.
-          for (const { message, notBefore } of copies) held.set(message, { queue, message, notBefore, taken: false })
+          for (const { message, notBefore } of copies)
+            held.set(message.properties, { queue, message, notBefore, taken: false })
           return inner.put(queue, copies)
         }),
         (stored) =>
           Effect.sync(() => {
-            if (!stored) for (const { message } of copies) held.delete(message)
+            if (!stored) for (const { message } of copies) held.delete(message.properties)
             moved()
           })
       )
@@ -66,8 +70,8 @@ export const make = (inner: VirtualStore): WatchedStore => {
       Effect.tap(inner.take(queues, max), (taken) =>
         Effect.sync(() => {
           for (const { tag, message } of taken) {
-            byTag.set(tag, message)
-            const one = held.get(message)
+            byTag.set(tag, message.properties)
+            const one = held.get(message.properties)
             if (one !== undefined) one.taken = true
           }
         })
@@ -76,9 +80,9 @@ export const make = (inner: VirtualStore): WatchedStore => {
       Effect.tap(inner.settle(tags), () =>
         Effect.sync(() => {
           for (const tag of tags) {
-            const message = byTag.get(tag)
+            const key = byTag.get(tag)
             byTag.delete(tag)
-            if (message !== undefined) held.delete(message)
+            if (key !== undefined) held.delete(key)
           }
           moved()
         })
@@ -98,5 +102,5 @@ export const make = (inner: VirtualStore): WatchedStore => {
     remove: (queue) => Effect.tap(inner.remove(queue), () => Effect.sync(() => forget(queue, true)))
   }
 
-  return { store, held: () => [...held.values()], moved, move: Effect.suspend(() => Deferred.await(next)) }
+  return { store, held: () => held.values(), moved, move: Effect.suspend(() => Deferred.await(next)) }
 }

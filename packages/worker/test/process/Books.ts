@@ -24,6 +24,8 @@ export interface Script {
   readonly remapSigterm?: "SIGQUIT"
   /** What the worker needs takes so long to start, in milliseconds. */
   readonly startup?: number
+  /** It takes tasks, and is never ready. */
+  readonly unready?: boolean
 }
 
 export interface Books {

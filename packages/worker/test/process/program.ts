@@ -8,6 +8,7 @@ import * as Queue from "@apium/hub/Queue"
 import { Transport } from "@apium/hub/Transport"
 import type { VirtualStore } from "@apium/hub/virtual/VirtualStore"
 import * as VirtualTransport from "@apium/hub/virtual/VirtualTransport"
+import * as Blueprint from "@apium/worker/Blueprint"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client } from "@apium/worker/client/Client"
 import { run } from "@apium/worker/node"
@@ -184,7 +185,7 @@ const Load = Layer.effectDiscard(
 
 const Ready = Layer.effectDiscard(Effect.sync(() => console.log("ready")))
 
-const Main = Worker.layer({
+const options = {
   queues: [queue],
   concurrency,
   fetch: script.fetch,
@@ -194,7 +195,15 @@ const Main = Worker.layer({
     ...{ durable, celery, fast }[script.profile ?? "durable"],
     ...(script.delay === undefined ? {} : { delay: script.delay })
   }
-})
+} satisfies Worker.Options
+
+const Main = Worker.layerOf(
+  Blueprint.add("Ready", {
+    requires: ["Tasks"],
+    layer: script.unready === true ? Layer.effectDiscard(Effect.never) : Layer.empty
+  })(Worker.blueprint(options)),
+  options
+)
 
 process.on("exit", (code) => {
   const report = ledger.report()

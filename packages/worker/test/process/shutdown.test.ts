@@ -253,6 +253,17 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
     })
   )
 
+  it.effect("a SIGQUIT while tasks run and the worker is not ready interrupts them", () =>
+    Effect.gen(function* () {
+      // A step after the one that takes tasks does not come to an end.
+      const { ended, books } = yield* ending({ ...long, unready: true }, (worker) => worker.signal("SIGQUIT"))
+      assert.deepStrictEqual([ended.code, said(ended, "ready")], [1, 0])
+      addsUp(books, "")
+      assert.deepStrictEqual([books.interrupted.length, books.givenBack], [8, 20])
+      assert.isBelow(books.took, 1000)
+    })
+  )
+
   it.effect(
     "a signal in the moment the worker is ready is not missed",
     () =>

@@ -119,7 +119,7 @@ export const live = (
       yield* worker.send({ _tag: "Run", id: job.id, work: job.work })
       yield* turn(job)
       if (!ChildJob.hasEnded(job)) yield* interrupt(job)
-      if (job.killed) yield* unfit("was killed to end its task")
+      if (job.killed) return yield* unfit("was killed to end its task")
       child.running = undefined
     })
 
