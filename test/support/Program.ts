@@ -105,7 +105,8 @@ const running = (file: string, { args = [], env = {} }: Parameters<typeof start>
     for (const { text, said } of waiting) Deferred.doneUnsafe(said, Effect.fail(unsaid(text)))
   })
   const program: Program = {
-    signal: (signal) => Effect.sync(() => void child.kill(signal)),
+    // Not `child.kill`, which in Deno takes the first signal for the end of the process.
+    signal: (signal) => Effect.sync(() => void process.kill(child.pid!, signal)),
     line: (text) =>
       Effect.suspend(() => {
         const said = lines.find((line) => line.includes(text))

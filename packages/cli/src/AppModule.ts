@@ -37,8 +37,11 @@ const notFound = (name: string, file: string): NoInput => {
   return new NoInput({ text: printable(text) })
 }
 
-const find = (name: string): Effect.Effect<URL, NoInput> =>
+const find = (name: string): Effect.Effect<URL, NoInput | UsageError> =>
   Effect.suspend(() => {
+    if (BrokerUrl.schemeOf(name) !== undefined) {
+      return Effect.fail(new UsageError({ text: `-A takes a path, as ./tasks.ts, and is ${BrokerUrl.mask(name)}` }))
+    }
     const file = path.resolve(name)
     const found = statSync(file, { throwIfNoEntry: false })
     if (found === undefined) return Effect.fail(notFound(name, file))

@@ -3,7 +3,6 @@
  * itself, for as long as it takes. With a broker it is a client, and nothing more.
  */
 import type { Connection } from "@apium/hub/Connection"
-import { Host } from "@apium/hub/Host"
 import { Client } from "@apium/worker/client/Client"
 import { queueNamed } from "@apium/worker/client/Publisher"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
@@ -40,16 +39,18 @@ interface Options {
   readonly queue?: Option.Option<string>
 }
 
+/** Of a handler that waits for others' results, and of these in turn: as many as there may be. */
+const concurrency = 100
+
 const worker = (app: AppModule.AppModule, broker: Broker.Broker, queue: string | undefined) => {
   const live = Layer.unwrap(
     Effect.gen(function* () {
       const tasks = yield* Tasks
-      const { cpus } = yield* Host
       const names = new Set((yield* tasks.names).flatMap((name) => tasks.find(name)?.task.options.queue ?? []))
       if (queue !== undefined) names.add(queue)
       const queues = AppModule.queuesOf(app, [])
       const others = [...names].filter((name) => !queues.some((queue) => queue.name === name))
-      return Worker.layer({ queues: [...queues, ...others.map(queueNamed)], concurrency: cpus })
+      return Worker.layer({ queues: [...queues, ...others.map(queueNamed)], concurrency })
     })
   )
   return live.pipe(Layer.provideMerge(Start.tasks(app)), Layer.provideMerge(Start.client(app, broker)))

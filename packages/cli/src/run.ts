@@ -11,7 +11,7 @@ import * as Runtime from "effect/Runtime"
 import { Console as NodeConsole } from "node:console"
 
 /** Help and mistakes have been shown by then: only the code is left to choose. */
-const teardown: Runtime.Teardown = (exit, onExit) => {
+export const teardown: Runtime.Teardown = (exit, onExit) => {
   const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
   if (CliError.isCliError(error) && error._tag === "ShowHelp") onExit(error.errors.length > 0 ? 64 : 0)
   else Runtime.defaultTeardown(exit, onExit)

@@ -8,15 +8,14 @@ import * as Latch from "effect/Latch"
 export class Prefetch {
   #limit = 0
   #held = 0
-  readonly #open = Latch.makeUnsafe(true)
+  readonly #open = Latch.makeUnsafe(false)
 
   constructor(limit: number = Number.POSITIVE_INFINITY) {
     this.resize(limit)
   }
 
   resize(limit: number): void {
-    this.#limit = limit
-    this.#turn()
+    this.#change(limit, this.#held)
   }
 
   get free(): number {
@@ -24,17 +23,20 @@ export class Prefetch {
   }
 
   hold(count: number): void {
-    this.#held += count
-    this.#turn()
+    this.#change(this.#limit, this.#held + count)
   }
 
   release(count: number): void {
-    this.#held -= count
-    this.#turn()
+    this.#change(this.#limit, this.#held - count)
   }
 
-  #turn(): void {
-    if (this.free > 0) this.#open.openUnsafe()
+  #change(limit: number, held: number): void {
+    const before = this.free > 0
+    this.#limit = limit
+    this.#held = held
+    const after = this.free > 0
+    if (before === after) return
+    if (after) this.#open.openUnsafe()
     else this.#open.closeUnsafe()
   }
 

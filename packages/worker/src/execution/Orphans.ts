@@ -28,6 +28,8 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
   return {
     mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
     running: () => {
+      // Mostly there are none, and this is asked for each task.
+      if (orphans.size === 0) return 0
       let count = 0
       for (const fiber of orphans.keys()) if (slots.running().has(fiber)) count++
       return count

@@ -11,6 +11,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { headers, inject, json } from "../support/World.ts"
+import { guarded } from "./guarded.ts"
 
 const add = Task.make("proj.add", {
   params: { x: Schema.Number, y: Schema.Number, scale: Schema.optionalKey(Schema.Number) },
@@ -103,7 +104,7 @@ const thrown: Readonly<Record<string, readonly [make: () => unknown, excType: st
 const Live = [
   Tasks.handle(add, ({ x, y, scale }) => Effect.succeed((x + y) * (scale ?? 1))),
   Tasks.handle(echo, ({ args, kwargs }) => Effect.succeed([args, kwargs])),
-  Tasks.handle(throws, ({ what }) => {
+  Tasks.handle(throws, ({ what }): Effect.Effect<void> => {
     throw thrown[what]![0]()
   }),
   Tasks.handle(endless, () => Effect.never)
@@ -281,27 +282,6 @@ const result = (id: string) =>
   )
 
 const worker = TestWorker.layer({ handlers: Live })
-
-/** Runs with a trap for what no fiber sees, and shows that nobody wrote into `Object.prototype`. */
-const guarded = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const before = Object.getOwnPropertyNames(Object.prototype)
-    const seen: Array<unknown> = []
-    const trap = (reason: unknown) => void seen.push(reason)
-    process.on("unhandledRejection", trap)
-    process.on("uncaughtException", trap)
-    const value = yield* Effect.ensuring(
-      effect,
-      Effect.sync(() => {
-        process.off("unhandledRejection", trap)
-        process.off("uncaughtException", trap)
-      })
-    )
-    assert.deepStrictEqual(seen, [])
-    assert.deepStrictEqual(Object.getOwnPropertyNames(Object.prototype), before)
-    assert.isUndefined(({} as { readonly polluted?: unknown }).polluted)
-    return value
-  })
 
 describe("bad input", () => {
   for (const [index, bad] of cases.entries()) {

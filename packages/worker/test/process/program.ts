@@ -201,8 +201,7 @@ const Main = Worker.layerOf(
   Blueprint.add("Ready", {
     requires: ["Tasks"],
     layer: script.unready === true ? Layer.effectDiscard(Effect.never) : Layer.empty
-  })(Worker.blueprint(options)),
-  options
+  })(Worker.blueprint(options))
 )
 
 process.on("exit", (code) => {
