@@ -28,7 +28,8 @@ export const command = root.pipe(
 
 /** What is wrong with a command line is said with its words, and one of them may be a URL with a password. */
 const masked = (plain: CliOutput.Formatter): CliOutput.Formatter => ({
-  ...plain,
+  formatHelpDoc: (doc) => plain.formatHelpDoc(doc),
+  formatVersion: (name, version) => plain.formatVersion(name, version),
   formatCliError: (error) => BrokerUrl.maskWithin(plain.formatCliError(error)),
   formatError: (error) => BrokerUrl.maskWithin(plain.formatError(error)),
   formatErrors: (errors) => BrokerUrl.maskWithin(plain.formatErrors(errors))

@@ -38,7 +38,7 @@ const notFound = (name: string, file: string): NoInput => {
 }
 
 const find = (name: string): Effect.Effect<URL, NoInput | UsageError> =>
-  Effect.suspend(() => {
+  Effect.suspend((): Effect.Effect<URL, NoInput | UsageError> => {
     if (BrokerUrl.schemeOf(name) !== undefined) {
       return Effect.fail(new UsageError({ text: `-A takes a path, as ./tasks.ts, and is ${BrokerUrl.mask(name)}` }))
     }

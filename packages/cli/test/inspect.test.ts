@@ -91,7 +91,7 @@ describe("apium inspect", () => {
 describe("apium control", () => {
   it.effect.each([
     [["revoke", "an-id"], "an-id"],
-    [["terminate", "SIGKILL", "an-id"], "flagged as revoked"],
+    [["terminate", "SIGKILL", "an-id"], "terminate: tasks unknown"],
     [["rate_limit", "proj.add", "10/m"], "new rate limit set successfully"],
     [["time_limit", "proj.add", "1", "2"], "time limits set successfully"],
     [["enable_events"], "task events enabled"],

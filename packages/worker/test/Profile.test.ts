@@ -1,4 +1,5 @@
 import { Connection } from "@apium/hub/Connection"
+import type { Route } from "@apium/hub/Message"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import { Client } from "@apium/worker/client/Client"
 import * as Control from "@apium/worker/control/Control"
@@ -111,6 +112,37 @@ for (const name of ["durable", "celery", "fast"] as const) {
         })
       )
     }
+
+    test(
+      `publishes ${options.confirm ? "and waits until the broker has it" : "and waits for nobody"}, ${options.mandatory ? "to a queue that is there" : "whether or not there is a queue"}`,
+      Effect.gen(function* () {
+        const routes: Array<Route> = []
+        const connection = yield* Connection
+        const observed: Connection["Service"] = {
+          ...connection,
+          publish: (message, route, topology) => {
+            routes.push(route)
+            return connection.publish(message, route, topology)
+          }
+        }
+        const context = yield* Layer.build(Client.layerWith({ profile: profiles[name] })).pipe(
+          Effect.provideService(Connection, observed)
+        )
+        const client = Context.get(context, Client)
+        yield* client.send(tasks.plain, { n: 1 })
+        const nowhere = yield* Effect.exit(client.send(tasks.plain, { n: 2 }, { exchange: "", routingKey: "nowhere" }))
+        assert.strictEqual(Exit.isFailure(nowhere), options.mandatory)
+        assert.deepStrictEqual(
+          routes.map(({ confirm, mandatory }) => ({ confirm, mandatory })),
+          Array.from(routes, () => ({ confirm: options.confirm, mandatory: options.mandatory }))
+        )
+        assert.strictEqual(routes.length, 2)
+        assert.strictEqual(yield* waiting("celery"), 1)
+        // What is not due is out of sight where the broker keeps it, and there for a worker to take where it does not.
+        yield* client.send(tasks.plain, { n: 3 }, { countdown: "1 hour" })
+        assert.strictEqual(yield* waiting("celery"), options.delay === "broker" ? 1 : 2)
+      })
+    )
 
     test(
       `has a task that is not due wait in the ${options.delay}`,

@@ -30,6 +30,8 @@ import { flags } from "../WorkerFlags.ts"
 
 type Flags = { readonly [K in keyof typeof flags]: (typeof flags)[K] extends Flag.Flag<infer A> ? A : never }
 
+const profiles = { durable: Profile.durable, celery: Profile.celery, fast: Profile.fast }
+
 /** Celery and other programs ignore what a pool cannot do; here nobody waits for what will not happen. */
 const checkPool = ({ autoscale, concurrency, maxMemoryPerChild, maxTasksPerChild, pool }: Flags) => {
   const refuse = (flag: string, needs: string) =>
@@ -145,7 +147,7 @@ const worker = Effect.fnUntraced(function* (name: string, flags: Flags, broker: 
     pool: poolOf(flags, app.url, size),
     events: flags.events,
     fetch: flags.fetch,
-    profile: Profile[flags.profile],
+    profile: profiles[flags.profile],
     prefetchMultiplier: Option.getOrUndefined(flags.prefetchMultiplier),
     autoscale: Option.getOrUndefined(flags.autoscale),
     timeLimit: Option.getOrUndefined(flags.timeLimit),

@@ -201,8 +201,7 @@ describe("mutated task messages", () => {
         }
         assert.strictEqual(yield* (yield* add.delay({ x: 20, y: 22 })).get, 42)
         // The mutations reach every kind of end, or they would show nothing.
-        for (const state of ["SUCCESS", "FAILURE", "no result"])
-          assert.isAbove(ended.get(state) ?? 0, 20, state)
+        for (const state of ["SUCCESS", "FAILURE", "no result"]) assert.isAbove(ended.get(state) ?? 0, 20, state)
         assert.isAbove(buried, 1000)
         assert.strictEqual(
           [...ended.values()].reduce((sum, n) => sum + n),

@@ -5,6 +5,7 @@ import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as tasks from "./fixtures/tasks.ts"
 import { fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
+import { times } from "../support/Times.ts"
 import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
@@ -46,13 +47,15 @@ describe("a process that dies", () => {
     }).pipe(Effect.provide(layerProcessPool({ module, size: 1, execArgv })))
   )
 
-  // As many as start in half a minute.
-  const times = runtime === "node" ? 100 : 200
-  it.live(`${times} times: the pool has its size again at once, and nobody else notices`, () =>
-    killing(times, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
-      Effect.provide(layerProcessPool({ module, size: 2 })),
-      quietly
-    )
+  const deaths = times(20, 200)
+  it.live(
+    `${deaths} times: the pool has its size again at once, and nobody else notices`,
+    () =>
+      killing(deaths, (child) => kill(child, "SIGKILL"), /killed by SIGKILL/).pipe(
+        Effect.provide(layerProcessPool({ module, size: 2 })),
+        quietly
+      ),
+    deaths * 5000
   )
 })
 

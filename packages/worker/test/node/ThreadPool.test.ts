@@ -6,6 +6,7 @@ import { Effect, Layer } from "effect"
 import * as Threads from "node:worker_threads"
 import * as tasks from "./fixtures/tasks.ts"
 import { lost, module, run, runtime, success } from "./support/Jobs.ts"
+import { times } from "../support/Times.ts"
 import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
@@ -57,10 +58,14 @@ describe("threads", () => {
     })
   )
 
-  it.live("that are terminated 200 times: the pool has its size again at once, and nobody else notices", () =>
-    killing(200, (_child, job) => job, /was killed/).pipe(
-      Effect.provide(layerThreadPool({ module, size: 2, grace: "1 hour" })),
-      quietly
-    )
+  const deaths = times(20, 200)
+  it.live(
+    `that are terminated ${deaths} times: the pool has its size again at once, and nobody else notices`,
+    () =>
+      killing(deaths, (_child, job) => job, /was killed/).pipe(
+        Effect.provide(layerThreadPool({ module, size: 2, grace: "1 hour" })),
+        quietly
+      ),
+    deaths * 5000
   )
 })

@@ -24,6 +24,12 @@ export interface Script {
   readonly remapSigterm?: "SIGQUIT"
   /** What the worker needs takes so long to start, in milliseconds. */
   readonly startup?: number
+  /** What the worker needs fails to start, and says so. */
+  readonly fails?: string
+  /** Ends itself by remote control, as soon as all slots are taken. */
+  readonly remote?: boolean
+  /** Leaves a timer behind that keeps the process, in milliseconds. */
+  readonly lingers?: number
   /** It takes tasks, and is never ready. */
   readonly unready?: boolean
 }

@@ -11,6 +11,7 @@ import * as VirtualTransport from "@apium/hub/virtual/VirtualTransport"
 import * as Blueprint from "@apium/worker/Blueprint"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client } from "@apium/worker/client/Client"
+import * as Control from "@apium/worker/control/Control"
 import { run } from "@apium/worker/node"
 import { layerFailpoint } from "@apium/worker/node/failpoint"
 import { celery, durable, fast } from "@apium/worker/Profile"
@@ -18,7 +19,7 @@ import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Deferred, Effect, Layer, Schema } from "effect"
 import { random } from "../../../protocol/test/support/Random.ts"
 import * as Ledger from "../../../../test/support/Ledger.ts"
 import type { Books, Script } from "./Books.ts"
@@ -33,13 +34,15 @@ const params = { wait: Schema.Number }
 const tasks = {
   late: Task.make("process.late", { params, result: Schema.Null }),
   early: Task.make("process.early", { params, result: Schema.Null, acksLate: false }),
-  stubborn: Task.make("process.stubborn", { params, result: Schema.Null })
+  // With a limit, so that it is let go of after 5 s, and not after 10.
+  stubborn: Task.make("process.stubborn", { params, result: Schema.Null, timeLimit: "1 hour" })
 }
 
 let signalled: { readonly at: number; readonly longest: number } | undefined
 const startedAfterSignal: Array<string> = []
 const interrupted: Array<string> = []
 const running = new Map<string, number>()
+const busy = Deferred.makeUnsafe<void>()
 let begun = 0
 let opened = 0
 let closed = 0
@@ -60,7 +63,10 @@ const work = ({ wait }: { readonly wait: number }) =>
     if (signalled !== undefined) startedAfterSignal.push(id)
     running.set(id, performance.now() + wait)
     // All slots are taken.
-    if (++begun === Math.min(concurrency, script.tasks ?? 100)) console.log("begun")
+    if (++begun === Math.min(concurrency, script.tasks ?? 100)) {
+      console.log("begun")
+      Deferred.doneUnsafe(busy, Effect.void)
+    }
     yield* Effect.sleep(wait).pipe(
       Effect.onInterrupt(() => Effect.sync(() => void interrupted.push(id))),
       Effect.ensuring(Effect.sync(() => running.delete(id)))
@@ -178,6 +184,11 @@ const Load = Layer.effectDiscard(
     for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] as const) process.prependListener(signal, stop)
     console.log("loaded")
     if (script.startup !== undefined) yield* Effect.sleep(script.startup)
+    if (script.fails !== undefined) yield* Effect.die(new Error(script.fails))
+    if (script.remote === true) {
+      yield* Effect.forkScoped(Effect.andThen(Deferred.await(busy), Control.shutdown()))
+    }
+    if (script.lingers !== undefined) setTimeout(() => undefined, script.lingers)
   }).pipe(Effect.orDie)
 )
 

@@ -57,6 +57,8 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
               const books = booksOf(ended)
               addsUp(books, `seed ${seed}`)
               assert.deepStrictEqual([books.startedAfterSignal, books.interrupted], [[], []], `seed ${seed}`)
+              // What was held and not begun is no delivery the more.
+              assert.strictEqual(books.counted, 0, `seed ${seed}`)
               return books
             }).pipe(Effect.scoped),
           { concurrency: 2 }
@@ -122,6 +124,50 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
       assert.strictEqual(ended.code, 0)
       addsUp(books, "")
       assert.deepStrictEqual([books.finished, books.interrupted.length], [8, 0])
+    })
+  )
+
+  it.effect("a SIGTERM every other millisecond until it is gone changes nothing either", () =>
+    Effect.gen(function* () {
+      const runs = yield* Effect.forEach(
+        Array.from({ length: 5 }, (_, index) => index),
+        () =>
+          ending({ tasks: 20, wait: [50, 50], lingers: 200 }, (worker) =>
+            Effect.repeat(Effect.andThen(worker.signal("SIGTERM"), sleep(2)), { times: 150 })
+          ),
+        { concurrency: 2 }
+      )
+      for (const { ended, books } of runs) {
+        assert.deepStrictEqual([ended.code, ended.signal, books.finished], [0, null, 8])
+        addsUp(books, "")
+      }
+    })
+  )
+
+  it.effect("what a program leaves running does not keep the process for longer than a second", () =>
+    Effect.gen(function* () {
+      const { ended, books } = yield* ending({ tasks: 8, wait: [0, 0], lingers: 60_000 }, (worker) => worker.signal("SIGTERM"))
+      assert.strictEqual(ended.code, 0)
+      assert.isBelow(books.took, 3000)
+    })
+  )
+
+  it.effect("remote control ends it as a SIGTERM does", () =>
+    Effect.gen(function* () {
+      const { ended, books } = yield* ending({ tasks: 20, wait: [300, 300], remote: true }, () => Effect.void)
+      assert.deepStrictEqual([ended.code, said(ended, "Warm shutdown"), books.finished], [0, 1, 8])
+      addsUp(books, "")
+    })
+  )
+
+  it.effect("a worker that cannot start ends with 1, and says why", () =>
+    Effect.gen(function* () {
+      const worker = yield* start({ tasks: 20, fails: "no broker today" })
+      const ended = yield* worker.ended
+      assert.strictEqual(ended.code, 1)
+      assert.strictEqual(said(ended, "The worker could not run"), 1)
+      assert.isAbove(said(ended, "no broker today"), 0)
+      assert.strictEqual(booksOf(ended).started, 0)
     })
   )
 
