@@ -5,6 +5,9 @@
  *   ```ts no-run     type-checked only
  *   ```ts tasks.ts   the same as ```ts, under a name that the page's other blocks can import as "./tasks.ts"
  *
+ *   ```console          its `$ apium ...` lines are run in the page's folder; what follows one is what it prints, with … for anything
+ *   ```console no-run   to be read
+ *
  * A block or a file may close with what it prints, and is held to it (a file of examples/ that does not is a module for others, and not run):
  *
  *   // prints:
@@ -13,13 +16,16 @@
  * Blocks go to .tmp/examples: Node.js runs no TypeScript below node_modules. They keep their line numbers, so an error points into the page.
  */
 import { execFile, spawnSync } from "node:child_process"
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import * as path from "node:path"
 
 interface Example {
   readonly name: string
+  /** A TypeScript file, or a line for a shell. */
   readonly file: string
+  /** Where a line is run. */
+  readonly folder?: string
   readonly prints: string | undefined
 }
 
@@ -31,6 +37,19 @@ const printsOf = (source: string): string | undefined =>
     .exec(source)?.[1]
     ?.replaceAll(/^\/\/ ?/gm, "")
     .trim()
+
+/** The commands of a page's sessions, each with what it is to print. */
+const sessionsOf = (page: string, markdown: string, folder: string): ReadonlyArray<Example> =>
+  [...markdown.matchAll(/^```console\b(.*)\n([^]*?)^```$/gm)].flatMap(({ 1: words = "", 2: session = "", index }) => {
+    if (/\bno-run\b/.test(words)) return []
+    const line = markdown.slice(0, index).split("\n").length
+    return [...session.matchAll(/^\$ (.*)\n((?:(?!\$ ).*\n)*)/gm)].map(({ 1: file = "", 2: prints = "" }) => ({
+      name: `${page}:${line} ${file}`,
+      file,
+      folder,
+      prints: prints.trim()
+    }))
+  })
 
 /** Writes the blocks of a page, and answers with those to run. */
 const blocksOf = (page: string): ReadonlyArray<Example> => {
@@ -45,11 +64,40 @@ const blocksOf = (page: string): ReadonlyArray<Example> => {
     writeFileSync(file, "\n".repeat(line) + source)
     if (!/\bno-run\b/.test(words)) examples.push({ name: `${page}:${line}`, file, prints: printsOf(source) })
   }
-  return examples
+  return [...examples, ...sessionsOf(page, markdown, folder)]
 }
 
-const run = ({ file, name, prints }: Example): Promise<string | undefined> =>
+const matches = (printed: string, expected: string): boolean =>
+  new RegExp(
+    `^${expected
+      .split("…")
+      .map((part) => RegExp.escape(part))
+      .join(".*")}$`
+  ).test(printed)
+
+const bin = path.join(out, "bin")
+const writeApium = (): void => {
+  mkdirSync(bin)
+  const main = path.join(root, "packages/cli/src/main.ts")
+  writeFileSync(
+    path.join(bin, "apium"),
+    `#!/bin/sh\nexec "${process.execPath}" --conditions=@apium/source "${main}" "$@"\n`
+  )
+  chmodSync(path.join(bin, "apium"), 0o755)
+}
+
+const runLine = ({ file, folder, name, prints }: Example): Promise<string | undefined> =>
   new Promise((resolve) => {
+    const env = { ...process.env, NO_COLOR: "1", PATH: `${bin}${path.delimiter}${process.env.PATH}` }
+    execFile("sh", ["-c", `${file} 2>&1`], { cwd: folder, timeout: 30_000, env }, (_, stdout) => {
+      resolve(matches(stdout.trim(), prints ?? "") ? undefined : `${name} prints\n${stdout}instead of\n${prints}`)
+    })
+  })
+
+const run = (example: Example): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    if (example.folder !== undefined) return resolve(runLine(example))
+    const { file, name, prints } = example
     const options = { cwd: root, timeout: 30_000, env: { ...process.env, NO_COLOR: "1" } }
     execFile(process.execPath, ["--conditions=@apium/source", file], options, (error, stdout, stderr) => {
       if (error !== null) resolve(`${name} ${error.killed ? "did not end within 30 s" : "failed"}\n${stdout}${stderr}`)
@@ -61,6 +109,7 @@ const run = ({ file, name, prints }: Example): Promise<string | undefined> =>
 
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
+writeApium()
 
 const pages = globSync(["README.md", "docs/**/*.md", "packages/*/README.md", "examples/**/*.md"], {
   cwd: root,

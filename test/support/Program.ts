@@ -106,7 +106,14 @@ const running = (file: string, { args = [], env = {} }: Parameters<typeof start>
   })
   const program: Program = {
     // Not `child.kill`, which in Deno takes the first signal for the end of the process.
-    signal: (signal) => Effect.sync(() => void process.kill(child.pid!, signal)),
+    signal: (signal) =>
+      Effect.sync(() => {
+        try {
+          process.kill(child.pid!, signal)
+        } catch {
+          // It is gone.
+        }
+      }),
     line: (text) =>
       Effect.suspend(() => {
         const said = lines.find((line) => line.includes(text))

@@ -21,6 +21,8 @@ export interface Eta {
   readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
   /** Waits for what is on its way to the broker. */
   readonly settled: Effect.Effect<void>
+  /** Stops what is on its way: its link is lost, and it comes again. Published on the next link, too, it would run twice. */
+  readonly interrupt: Effect.Effect<void>
 }
 
 /** In milliseconds. What is due sooner is not worth a publish and a second delivery. */
@@ -111,6 +113,7 @@ export const make = (dependencies: {
         if (removed.length > 0) changed()
         return removed
       },
-      settled: FiberSet.awaitEmpty(parking)
+      settled: FiberSet.awaitEmpty(parking),
+      interrupt: FiberSet.clear(parking)
     }
   })

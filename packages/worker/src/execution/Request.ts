@@ -52,13 +52,23 @@ export const timeLimit = (
   override: TimeLimits | undefined
 ): TaskHeaders["timelimit"] => {
   const { timeLimit, softTimeLimit } = registered.task.options
-  if (timeLimit === undefined && softTimeLimit === undefined && override === undefined) return headers.timelimit
   const [hard, soft] = headers.timelimit
+  if (
+    hard === null &&
+    soft === null &&
+    timeLimit === undefined &&
+    softTimeLimit === undefined &&
+    override === undefined
+  )
+    return headers.timelimit
   return [
-    hard ?? (override?.hard === undefined ? toSeconds(timeLimit) : override.hard),
-    soft ?? (override?.soft === undefined ? toSeconds(softTimeLimit) : override.soft)
+    positive(hard ?? (override?.hard === undefined ? toSeconds(timeLimit) : override.hard)),
+    positive(soft ?? (override?.soft === undefined ? toSeconds(softTimeLimit) : override.soft))
   ]
 }
+
+/** Celery's 0 is no limit. */
+const positive = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null)
 
 export const info = (request: Request, override: TimeLimits | undefined): RequestInfo => {
   const {

@@ -102,6 +102,8 @@ const exitGrace = 1000
  * could not start.
  */
 export const run = <E>(worker: Layer.Layer<Worker, E>): void => {
+  // Until the very end: a supervisor that repeats itself would kill a worker that is through, and take it for a failure.
+  for (const signal of signals) process.on(signal, () => undefined)
   const fiber = Effect.runFork(
     Effect.tapCause(launch(worker), (cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logFatal("The worker could not run", cause)

@@ -262,6 +262,18 @@ export const layer = (
         return (profile.noAck ? sendAgain : release)([...waiting, ...left])
       })
 
+      /** Without acknowledgements nobody has the messages any more: what was received is run, but for what cannot be now. */
+      const forget = Effect.suspend(() => {
+        const all = () => true
+        const lost = [...rateLimit.remove(all), ...eta.remove(all)].map(({ message }) => message.headers.id)
+        return lost.length === 0
+          ? Effect.void
+          : Effect.logWarning("Tasks that were consumed without acknowledgement are lost: they were not due yet", {
+              count: lost.length,
+              ids: lost.slice(0, 100)
+            })
+      })
+
       const interruptRunning = Effect.suspend(() => {
         for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
         return Effect.andThen(giveBack, slots.idle)
@@ -383,21 +395,22 @@ export const layer = (
           discard: true
         })
         yield* Effect.raceFirst(intake, shutdown.reached("warm"))
-        yield* eta.settled
-        yield* giveBack
+        yield* Effect.raceFirst(eta.settled, shutdown.reached("cold"))
+        yield* profile.noAck ? forget : giveBack
         yield* finish
       }).pipe(
         Effect.onError(() =>
-          Effect.andThen(
-            orphans.mark,
-            Effect.sync(() => {
-              batches.clear()
-              if (!profile.noAck) takeBack()
-              if (options.cancelLongRunningTasksOnConnectionLoss === true) {
-                for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
-              }
-            })
-          )
+          Effect.gen(function* () {
+            yield* orphans.mark
+            yield* eta.interrupt
+            batches.clear()
+            if (!profile.noAck) takeBack()
+            if (options.cancelLongRunningTasksOnConnectionLoss !== true) return
+            for (const [fiber, { acknowledged, noAck }] of slots.running()) {
+              // Of those that were acknowledged nobody has the message any more.
+              if (acknowledged !== true && noAck !== true) fiber.interruptUnsafe()
+            }
+          })
         ),
         Effect.scoped,
         Effect.ensuring(

@@ -8,9 +8,7 @@ import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as IsoTime from "@apium/protocol/kombu/IsoTime"
 import * as Json from "@apium/protocol/kombu/Json"
 import * as MailboxMessage from "@apium/protocol/kombu/MailboxMessage"
-import { yaml } from "@apium/protocol/kombu/Yaml"
 import * as Schedule from "@apium/worker/beat/Schedule"
-import * as RateLimit from "@apium/worker/execution/RateLimit"
 import { signum } from "@apium/worker/execution/Signum"
 import { assert, describe, it } from "@effect/vitest"
 
@@ -80,7 +78,6 @@ const variants = hostile.flatMap((text) => [
 ])
 
 const typed = (type: string) => (text: string) => Json.parse(JSON.stringify({ __type__: type, __value__: text }))
-const encoder = new TextEncoder()
 
 const functions: Readonly<Record<string, (text: string) => unknown>> = {
   "PythonRepr.repr": (text) => PythonRepr.repr({ [text]: text }),
@@ -104,7 +101,6 @@ const functions: Readonly<Record<string, (text: string) => unknown>> = {
   "MailboxMessage.matchesGlob of a long name": (text) => MailboxMessage.matchesGlob("*a*b?[a-z]*c", text),
   "Routing.topicMatches": (text) => Routing.topicMatches(text, "task.sent"),
   "Routing.topicMatches of a long key": (text) => Routing.topicMatches("#.a.*.#.b.#", text),
-  "RateLimit.parse": (text) => RateLimit.parse(text),
   "Schedule.crontab": (text) => Schedule.validate(Schedule.crontab(text)),
   "Schedule.crontab of a minute": (text) => Schedule.validate(Schedule.crontab({ minute: text })),
   signum

@@ -43,6 +43,7 @@ const startedAfterSignal: Array<string> = []
 const interrupted: Array<string> = []
 const running = new Map<string, number>()
 const busy = Deferred.makeUnsafe<void>()
+const ready = Deferred.makeUnsafe<void>()
 let begun = 0
 let opened = 0
 let closed = 0
@@ -181,12 +182,15 @@ const Load = Layer.effectDiscard(
         Effect.forkScoped
       )
     }
-    for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] as const) process.prependListener(signal, stop)
+    // Once: a listener of ours would hide that the worker's is gone.
+    for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] as const) process.prependOnceListener(signal, stop)
     console.log("loaded")
     if (script.startup !== undefined) yield* Effect.sleep(script.startup)
     if (script.fails !== undefined) yield* Effect.die(new Error(script.fails))
     if (script.remote === true) {
-      yield* Effect.forkScoped(Effect.andThen(Deferred.await(busy), Control.shutdown()))
+      yield* Effect.forkScoped(
+        Effect.andThen(Effect.all([Deferred.await(busy), Deferred.await(ready)]), Control.shutdown())
+      )
     }
     if (script.lingers !== undefined) setTimeout(() => undefined, script.lingers)
   }).pipe(Effect.orDie)
@@ -194,7 +198,12 @@ const Load = Layer.effectDiscard(
 
 // ---------------------------------------------------------------- the worker
 
-const Ready = Layer.effectDiscard(Effect.sync(() => console.log("ready")))
+const Ready = Layer.effectDiscard(
+  Effect.sync(() => {
+    console.log("ready")
+    Deferred.doneUnsafe(ready, Effect.void)
+  })
+)
 
 const options = {
   queues: [queue],
