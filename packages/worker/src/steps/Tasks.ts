@@ -262,18 +262,6 @@ export const layer = (
         return (profile.noAck ? sendAgain : release)([...waiting, ...left])
       })
 
-      /** Without acknowledgements nobody has the messages any more: what was received is run, but for what cannot be now. */
-      const forget = Effect.suspend(() => {
-        const all = () => true
-        const lost = [...rateLimit.remove(all), ...eta.remove(all)].map(({ message }) => message.headers.id)
-        return lost.length === 0
-          ? Effect.void
-          : Effect.logWarning("Tasks that were consumed without acknowledgement are lost: they were not due yet", {
-              count: lost.length,
-              ids: lost.slice(0, 100)
-            })
-      })
-
       const interruptRunning = Effect.suspend(() => {
         for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
         return Effect.andThen(giveBack, slots.idle)
@@ -396,7 +384,7 @@ export const layer = (
         })
         yield* Effect.raceFirst(intake, shutdown.reached("warm"))
         yield* Effect.raceFirst(eta.settled, shutdown.reached("cold"))
-        yield* profile.noAck ? forget : giveBack
+        yield* giveBack
         yield* finish
       }).pipe(
         Effect.onError(() =>
