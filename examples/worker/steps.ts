@@ -48,3 +48,17 @@ export const program = Effect.gen(function* () {
 }).pipe(Effect.provide(Live))
 
 if (import.meta.main) await Effect.runPromise(program)
+
+// prints:
+// Shutdown
+// Clock
+// Timer
+// Pool
+// Connection
+// Events      <- Connection, Clock
+// Tasks       <- Shutdown, Timer, Pool, Connection, Events
+// Heart       <- Events, Tasks
+// Autoscale   <- Tasks, Timer
+// Report      <- Tasks
+// [ 11, 12, 13 ]
+// ran 3 x proj.add
