@@ -2,6 +2,8 @@
  * The text below a folder: what a person would read there. Links are not followed, so a walk always ends; what is left out is
  * counted, so that nothing is missing in silence.
  */
+import { NoInput } from "@apium/cli/Errors"
+import { nearest } from "@apium/cli/Suggest"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,8 +11,6 @@ import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
-import { NoInput } from "./errors.ts"
-import { nearest } from "./suggest.ts"
 import { plural, printable } from "./text.ts"
 
 export interface File {

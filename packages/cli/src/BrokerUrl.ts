@@ -1,7 +1,7 @@
 /**
  * URLs of brokers and result backends, as people write them: how one may be shown, and what is wrong with one.
  */
-import { didYouMean } from "./Suggest.ts"
+import { nearest } from "./Suggest.ts"
 
 /** As kombu shows a URL: the password is two stars. Too much is hidden rather than too little: one may contain `@` and `/`. */
 export const mask = (url: string): string =>
@@ -42,11 +42,10 @@ export const toCome: ReadonlyMap<string, string> = new Map([
 export const refusal = (url: string, where: string, supported: Iterable<string>): string => {
   const shown = mask(url)
   const known = [...supported]
-  const meant = (scheme: string) =>
-    didYouMean(
-      `${scheme}://`,
-      [...known, ...toCome.keys()].map((one) => `${one}://`)
-    )
+  const meant = (scheme: string) => {
+    const found = nearest(scheme, [...known, ...toCome.keys()])
+    return found === undefined ? "" : ` Did you mean ${found}://?`
+  }
   const today = `Supported today: ${known.map((one) => `${one}://`).join(", ")}. In memory means inside of this process.`
   const scheme = schemeOf(url)
   if (scheme === undefined) {

@@ -68,10 +68,10 @@ const json = (flag: string, text: string): Effect.Effect<Json.KombuJson, UsageEr
   })
 
 export const args = (text: string): Effect.Effect<ReadonlyArray<Json.KombuJson>, UsageError> =>
-  Effect.flatMap(json("--args", text), (value) =>
-    Array.isArray(value)
-      ? Effect.succeed(value)
-      : Effect.fail(new UsageError({ text: `--args takes a JSON array, as in --args='[2,3]'` }))
+  Effect.filterOrFail(
+    json("--args", text),
+    (value) => Array.isArray(value),
+    () => new UsageError({ text: `--args takes a JSON array, as in --args='[2,3]'` })
   )
 
 type Kwargs = Readonly<Record<string, Json.KombuJson>>
@@ -80,10 +80,10 @@ const isPlain = (value: unknown): value is Kwargs =>
   typeof value === "object" && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value))
 
 export const kwargs = (text: string): Effect.Effect<Kwargs, UsageError> =>
-  Effect.flatMap(json("--kwargs", text), (value) =>
-    isPlain(value)
-      ? Effect.succeed(value)
-      : Effect.fail(new UsageError({ text: `--kwargs takes a JSON object, as in --kwargs='{"x":2}'` }))
+  Effect.filterOrFail(
+    json("--kwargs", text),
+    isPlain,
+    () => new UsageError({ text: `--kwargs takes a JSON object, as in --kwargs='{"x":2}'` })
   )
 
 /** ISO 8601; without an offset it is UTC, as in Celery. */

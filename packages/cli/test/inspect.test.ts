@@ -22,7 +22,7 @@ describe("apium inspect", () => {
     Effect.gen(function* () {
       const { stdout } = yield* apium(["inspect", "registered", "-j", ...app])
       const [names] = Object.values(JSON.parse(stdout) as Record<string, ReadonlyArray<string>>)
-      assert.include(names, "proj.add")
+      assert.include(names!, "proj.add")
     })
   )
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { hostname } from "node:os"
-import { apium, fixture, start, written } from "./support/Cli.ts"
+import { apium, fixture, start } from "./support/Cli.ts"
 
 const tasks = fixture("tasks")
 
@@ -22,7 +22,7 @@ describe("apium worker", () => {
         new RegExp(
           [
             String.raw`^\nw1@\S+ v\d+\.\d+\.\d+ \(apium\)\n\n.* (?:Node|Bun|Deno) \d+.*\n`,
-            String.raw`\n\[config\]\n\.> app: +${RegExp.escape(tasks)}`,
+            String.raw`\n\[config\]\n\.> app: +\S.*tasks\.ts`,
             String.raw`\n\.> transport:   memory://\n\.> results:     memory://`,
             String.raw`\n\.> concurrency: 3 \(fiber\)\n\.> task events: ON\n`,
             String.raw`\n\[queues\]\n\.> celery +exchange=\S* key=celery\n\.> mail +exchange=mail\(direct\) key=mail\n`,
@@ -98,9 +98,7 @@ describe("apium worker", () => {
       const none = yield* apium(["worker", "-B", "-A", fixture("fails")])
       assert.strictEqual(none.code, 64)
       assert.include(none.stderr, "-B sends what the export schedule of")
-      const effect = import.meta.resolve("effect/Layer")
-      const wrong = written(`import * as L from "${effect}"; export default L.empty; export const schedule = [1]`)
-      const { code, stderr } = yield* apium(["worker", "-B", "-A", wrong])
+      const { code, stderr } = yield* apium(["worker", "-B", "-A", fixture("unscheduled")])
       assert.strictEqual(code, 64)
       assert.include(stderr, "is a list of what Beat.entry makes")
     })

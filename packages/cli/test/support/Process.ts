@@ -46,8 +46,8 @@ const launch = ([file, ...args]: ReadonlyArray<string>, env: Readonly<Record<str
   }
   const exit = new Promise<Exit>((resolve, reject) => {
     child.on("error", reject)
-    // Deno takes exit code 130 for an end by SIGINT.
-    child.on("close", (code, signal) => resolve({ code: signal === "SIGINT" ? 130 : code, ...written }))
+    // Deno takes exit code 130 for an end by SIGINT, and says of a process that it signalled both.
+    child.on("close", (code, signal) => resolve({ code: code ?? (signal === "SIGINT" ? 130 : null), ...written }))
   })
   return {
     says: (text) =>

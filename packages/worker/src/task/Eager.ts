@@ -132,9 +132,9 @@ const received = Effect.fnUntraced(function* (name: string, sent: Call, options:
   })
   const decoded = TaskMessage.decode(message.headers, yield* Serializer.decode(message))
   if (Result.isSuccess(decoded)) return decoded.success
-  return yield* Effect.fail(
-    new HubError({ reason: new EncodeFailed({ what: "the options of a task", text: decoded.failure.message }) })
-  )
+  return yield* new HubError({
+    reason: new EncodeFailed({ what: "the options of a task", text: decoded.failure.message })
+  })
 })
 
 const resultOf = (

@@ -40,7 +40,7 @@ export const layer: Layer.Layer<Client, never, Tasks | ResultBackend> = Layer.ef
       send: SendOptions
     ) =>
       Effect.gen(function* () {
-        if (send.link !== undefined || send.linkError !== undefined) return yield* Effect.fail(needsWorker)
+        if (send.link !== undefined || send.linkError !== undefined) return yield* needsWorker()
         const message = yield* Effect.provideContext(
           Eager.run(name, call, send, ignored ? () => Effect.void : updateState),
           registry
@@ -63,12 +63,13 @@ export const layer: Layer.Layer<Client, never, Tasks | ResultBackend> = Layer.ef
   })
 )
 
-const needsWorker = new HubError({
-  reason: new EncodeFailed({
-    what: "the options of a task",
-    text: "link and linkError need a worker, and this client applies tasks eagerly: use TestWorker.layer"
+const needsWorker = (): HubError =>
+  new HubError({
+    reason: new EncodeFailed({
+      what: "the options of a task",
+      text: "link and linkError need a worker, and this client applies tasks eagerly: use TestWorker.layer"
+    })
   })
-})
 
 const anything: AsyncResult.Codecs<KombuJson, never> = {
   result: Schema.declare((_value): _value is KombuJson => true),

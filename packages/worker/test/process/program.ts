@@ -186,7 +186,7 @@ const Load = Layer.effectDiscard(
     for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] as const) process.prependOnceListener(signal, stop)
     console.log("loaded")
     if (script.startup !== undefined) yield* Effect.sleep(script.startup)
-    if (script.fails !== undefined) yield* Effect.die(new Error(script.fails))
+    if (script.fails !== undefined) return yield* Effect.die(new Error(script.fails))
     if (script.remote === true) {
       yield* Effect.forkScoped(
         Effect.andThen(Effect.all([Deferred.await(busy), Deferred.await(ready)]), Control.shutdown())

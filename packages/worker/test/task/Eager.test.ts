@@ -65,6 +65,15 @@ describe("applying a task", () => {
   )
 
   test(
+    "is an error with an id that no message can carry",
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Task.apply(add, { x: 2, y: 3 }, { taskId: "" }))
+      assert.strictEqual(error._tag === "HubError" ? error.reason._tag : error._tag, "EncodeFailed")
+    }),
+    AddLive
+  )
+
+  test(
     "is NotRegistered without a handler",
     Effect.gen(function* () {
       const result = yield* Task.apply(add, { x: 2, y: 3 })
