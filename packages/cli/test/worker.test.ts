@@ -82,6 +82,7 @@ describe("apium worker", () => {
       ["--max-memory-per-child", "10", "-P", "thread"],
       "--max-memory-per-child needs -P process, and the pool is thread"
     ],
+    [["-P", "prefork", "-c", "1001"], "More than 1000 tasks at once needs -P fiber, and the pool is process"],
     [["-P", "solo", "-c", "2"], "More than one task at once needs -P fiber"],
     [["--loglevl", "info"], "--loglevel"]
   ] as const)("refuses %j", ([args, text]) =>

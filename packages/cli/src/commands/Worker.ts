@@ -32,6 +32,9 @@ type Flags = { readonly [K in keyof typeof flags]: (typeof flags)[K] extends Fla
 
 const profiles = { durable: Profile.durable, celery: Profile.celery, fast: Profile.fast }
 
+/** Each is a thread or a process of its own, and dozens of megabytes. */
+const maxChildren = 1000
+
 /** Celery and other programs ignore what a pool cannot do; here nobody waits for what will not happen. */
 const checkPool = ({ autoscale, concurrency, maxMemoryPerChild, maxTasksPerChild, pool }: Flags) => {
   const refuse = (flag: string, needs: string) =>
@@ -39,6 +42,13 @@ const checkPool = ({ autoscale, concurrency, maxMemoryPerChild, maxTasksPerChild
   if (Option.isSome(maxMemoryPerChild) && pool !== "process") return refuse("--max-memory-per-child", "-P process")
   if (Option.isSome(maxTasksPerChild) && pool !== "process" && pool !== "thread") {
     return refuse("--max-tasks-per-child", "-P process or -P thread")
+  }
+  const most = Math.max(
+    Option.getOrElse(concurrency, () => 1),
+    Option.match(autoscale, { onNone: () => 1, onSome: ({ max }) => max })
+  )
+  if ((pool === "process" || pool === "thread") && most > maxChildren) {
+    return refuse(`More than ${maxChildren} tasks at once`, "-P fiber")
   }
   if (pool === "inline" && (Option.isSome(autoscale) || Option.exists(concurrency, (wanted) => wanted > 1))) {
     return refuse("More than one task at once", "-P fiber, -P thread or -P process")

@@ -62,7 +62,8 @@ const launch = ([file, ...args]: ReadonlyArray<string>, env: Readonly<Record<str
           (error: unknown) => reject(error)
         )
       }),
-    signal: (signal) => void child.kill(signal),
+    // Deno's own `kill` works once.
+    signal: (signal) => void process.kill(child.pid!, signal),
     exit
   }
 }

@@ -21,18 +21,23 @@ export interface Timers {
   readonly size: () => number
 }
 
-/** Deadlines on the wall clock: milliseconds since the epoch. One that is set back an hour makes all of them an hour later. */
+/**
+ * Deadlines on the wall clock: milliseconds since the epoch. One that is set back an hour makes all of them an hour later, and
+ * one that is set forward is noticed within a minute, for a sleep knows nothing of it.
+ */
 export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() =>
-  makeWith((clock) => clock.currentTimeMillisUnsafe())
+  makeWith((clock) => clock.currentTimeMillisUnsafe(), 60_000)
 )
 
 /** Whole milliseconds of a clock that nobody sets. */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
 /** Deadlines on the `monotonic` clock: for how long something takes, whatever becomes of the wall clock meanwhile. */
-export const makeMonotonic: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() => makeWith(monotonic))
+export const makeMonotonic: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() =>
+  makeWith(monotonic, Number.POSITIVE_INFINITY)
+)
 
-const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => number) {
+const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => number, longestSleep: number) {
   const clock = yield* Clock.Clock
   const heap = new Deadlines<Entry>()
   const changed = Latch.makeUnsafe(false)
@@ -79,7 +84,7 @@ const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => numb
         }
         const { next } = heap
         if (next === undefined) yield* changed.await
-        else yield* Effect.raceFirst(Effect.sleep(Math.max(0, next - now)), changed.await)
+        else yield* Effect.raceFirst(Effect.sleep(Math.min(longestSleep, Math.max(0, next - now))), changed.await)
       })
     )
   )

@@ -62,7 +62,7 @@ const write = (value: Json.KombuJson, path: string): string => {
  * continue a scalar are those indented deeper than the indicator the scalar belongs to, and a multi-line flow collection is one too.
  */
 const expand = (text: string): string => {
-  if (!/^\s*(- )*- - /m.test(text)) return text
+  if (!/^[^\S\n]*(- )*- - /m.test(text)) return text
   const out: Array<string> = []
   /** Column of the indicator whose value goes on in deeper lines; -1 when nothing does. */
   let owner = -1
@@ -74,7 +74,10 @@ const expand = (text: string): string => {
     }
     const dashes = /^(?:- +)*/.exec(line.slice(indent))![0]
     let column = indent
-    for (const dash of dashes.match(/- +/g) ?? []) {
+    const levels = dashes.match(/- +/g) ?? []
+    // Each becomes a line indented deeper than the one before: 100 kB of dashes would be 2.5 GB.
+    if (levels.length > Json.maxDepth) throw new RangeError(`YAML nested deeper than ${Json.maxDepth} levels`)
+    for (const dash of levels) {
       const isLast = column + dash.length === indent + dashes.length
       if (!isLast) out.push(`${" ".repeat(column)}-`)
       else out.push(" ".repeat(column) + line.slice(column))
@@ -87,7 +90,7 @@ const expand = (text: string): string => {
 }
 
 const keyPattern =
-  /^(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'[\]{}#&*!|>%@`,-](?:[^:#]|:(?=\S)|(?<=\S)#)*?)\s*:(?:\s+|$)/
+  /^(?:(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\s*|[^\s"'[\]{}#&*!|>%@`,-](?:[^:#]|:(?=\S)|(?<=\S)#)*?):(?:\s+|$)/
 
 /** The column whose deeper lines continue what this line begins, or -1 where nested structure may follow. */
 const valueOwner = (rest: string, column: number, dashes: string): number => {

@@ -14,9 +14,11 @@ const perSecond: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 }
 /** Starts per second; 0 for no limit, as Celery has it. A number is per second; text is `10/m`. Fails with what is wrong. */
 export const parse = (rate: string | number | null): Result.Result<number, string> => {
   if (rate === null) return Result.succeed(0)
-  const match = /^\s*(\d{1,15}(?:\.\d{1,15})?)\s*(?:\/\s*([smh]))?\s*$/.exec(String(rate))
+  const match = /^\s*(\d{1,15}(?:\.\d{1,15})?)\s*(?:\/\s*([smh])\s*)?$/.exec(String(rate).slice(0, 64))
   if (match === null) {
-    return Result.fail(`A rate limit should be a number per s, m or h, as in "10/m", and is ${JSON.stringify(rate)}`)
+    return Result.fail(
+      `A rate limit should be a number per s, m or h, as in "10/m", and is ${JSON.stringify(String(rate).slice(0, 64))}`
+    )
   }
   return Result.succeed(Number(match[1]) / perSecond[match[2] ?? "s"]!)
 }

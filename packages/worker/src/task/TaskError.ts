@@ -128,9 +128,12 @@ export const timeLimitExceeded = (seconds: number): Failure => ({
 /** Names that JavaScript and Python give to the same thing: Python's client gets its own class back. */
 const builtins: ReadonlySet<string> = new Set(["TypeError", "SyntaxError"])
 
+/** What is stored for a day, and shown in lists, is no place for more. */
+const maxMessage = 16_384
+
 const messageOf = (error: object): string => {
   const message = "message" in error ? error.message : undefined
-  return typeof message === "string" ? message : ""
+  return typeof message === "string" ? message.slice(0, maxMessage) : ""
 }
 
 const nameOf = (error: object): string => {
@@ -144,7 +147,7 @@ const nameOf = (error: object): string => {
  */
 export const toFailure = (error: unknown, encoded: Option.Option<KombuJson> = Option.none()): Failure => {
   if (typeof error !== "object" || error === null) {
-    const text = String(error)
+    const text = String(error).slice(0, maxMessage)
     return Option.isSome(encoded)
       ? { excType: "Exception", excMessage: [text, encoded.value], excModule: module }
       : { excType: "Exception", excMessage: [text], excModule: "builtins" }

@@ -95,10 +95,10 @@ describe("a rate limit", () => {
     "of thousands a second keeps its rate although timers tick in milliseconds",
     Effect.gen(function* () {
       const { due, submit, after } = yield* limits
-      for (let id = 0; id < 10_000; id++) submit(id, "fast", "5000/s")
-      for (let tick = 0; tick < 1000; tick++) yield* TestClock.adjust(1)
+      for (let id = 0; id < 1000; id++) submit(id, "fast", "5000/s")
+      for (let tick = 0; tick < 100; tick++) yield* TestClock.adjust(1)
       yield* after(0)
-      assert.approximately(due.length, 5000, 5)
+      assert.approximately(due.length, 500, 5)
     })
   )
 

@@ -11,6 +11,7 @@ import * as MailboxMessage from "@apium/protocol/kombu/MailboxMessage"
 import { yaml } from "@apium/protocol/kombu/Yaml"
 import * as Schedule from "@apium/worker/beat/Schedule"
 import { signum } from "@apium/worker/execution/Signum"
+import * as RateLimit from "@apium/worker/execution/RateLimit"
 import { assert, describe, it } from "@effect/vitest"
 
 const size = 100_000
@@ -81,6 +82,7 @@ const typed = (type: string) => (text: string) => Json.parse(JSON.stringify({ __
 const encoder = new TextEncoder()
 
 const functions: Readonly<Record<string, (text: string) => unknown>> = {
+  "RateLimit.parse": (text) => RateLimit.parse(text),
   "PythonRepr.repr": (text) => PythonRepr.repr({ [text]: text }),
   "PythonRepr.safeRepr": (text) => PythonRepr.safeRepr([text, Number(text)]),
   "PythonRepr.exceptionRepr": (text) => PythonRepr.exceptionRepr(text, [text]),
