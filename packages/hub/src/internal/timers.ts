@@ -45,7 +45,8 @@ const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => numb
 
   const schedule = (at: number, run: () => void) => {
     const entry: Entry = { run }
-    heap.push(at, entry)
+    // Clocks tick in milliseconds: what is due between two ticks is due at the later one.
+    heap.push(Math.ceil(at), entry)
     live++
     if (heap.first === entry) changed.openUnsafe()
     return () => {
