@@ -12,14 +12,16 @@ export const mask = (url: string): string =>
         .replace(/^((?:[^:]*:\/\/)?[^:]*:)(?!\/\/).*@/su, "$1**@")
         // An `@` that was forgotten: what stands where the port should be is no port.
         .replace(/^([^:]*:\/\/[^:@/[]*:)(?!\d*(?:[/?#]|$))[^@]*$/u, "$1**")
-        .replaceAll(/([?&][^=&]*(?:password|token|secret)[^=&]*=)[^&]*/giu, "$1**")
+        .replaceAll(/([?&])([^=&]*)=[^&]*/gu, (whole, mark: string, key: string) =>
+          /password|token|secret/iu.test(key) ? `${mark}${key}=**` : whole
+        )
     )
     .join(";")
     // What is shown goes to a terminal.
     .replaceAll(/\p{Cc}/gu, "?")
 
 /** Any text that a URL may have got into. */
-export const maskWithin = (text: string): string => text.replaceAll(/[a-z][a-z\d+.-]*:\/\/[^\s"'`]*/gi, mask)
+export const maskWithin = (text: string): string => text.replaceAll(/[a-z][a-z\d+.-]{0,30}:\/\/[^\s"'`]*/gi, mask)
 
 /** `memory` of `memory://`; nothing for what is no URL. */
 export const schemeOf = (url: string): string | undefined => /^([a-z][a-z\d+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase()

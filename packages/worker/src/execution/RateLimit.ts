@@ -100,7 +100,8 @@ export const make = (dependencies: {
       bucket.timer = undefined
       release(bucket)
     })
-    fork(hub.callAfter(Math.max(0, bucket.next - monotonic()), fire))
+    // A whole tick at least: what a sum of fractions is late by is no time at all, and would be asked for again and again.
+    fork(hub.callAfter(Math.max(1, Math.ceil(bucket.next - monotonic())), fire))
   }
 
   return {
