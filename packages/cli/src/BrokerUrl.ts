@@ -12,7 +12,7 @@ export const mask = (url: string): string =>
         .replace(/^((?:[^:]*:\/\/)?[^:]*:)(?!\/\/).*@/su, "$1**@")
         // An `@` that was forgotten: what stands where the port should be is no port.
         .replace(/^([^:]*:\/\/[^:@/[]*:)(?!\d*(?:[/?#]|$))[^@]*$/u, "$1**")
-        .replaceAll(/([?&])([^=&]*)=[^&]*/gu, (whole, mark: string, key: string) =>
+        .replaceAll(/([?&])([^=&?]*)=[^&]*/gu, (whole, mark: string, key: string) =>
           /password|token|secret/iu.test(key) ? `${mark}${key}=**` : whole
         )
     )
