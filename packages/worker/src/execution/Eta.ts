@@ -49,7 +49,7 @@ export const make = (dependencies: {
     const { connection, hub, clock, keeper, due, changed } = dependencies
     const held = new Map<Request, Held>()
     const parking = yield* FiberSet.make<void>()
-    const fork = yield* FiberSet.runtime(parking)<never>()
+    const fork = yield* FiberSet.runtime(parking)()
     const run = Effect.runForkWith(yield* Effect.context())
     let refusals = 0
 

@@ -17,12 +17,10 @@ import { Serializers } from "@apium/hub/Serializer"
 import * as Topology from "@apium/hub/Topology"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { Channel } from "@apium/hub/Channel"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -31,9 +29,11 @@ import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as Callbacks from "../execution/Callbacks.ts"
+import * as Drain from "../execution/Drain.ts"
 import * as Discard from "../execution/Discard.ts"
 import * as Eta from "../execution/Eta.ts"
 import { Failpoint } from "../execution/Failpoint.ts"
+import * as Intake from "../execution/Intake.ts"
 import type { Middleware } from "../execution/Middleware.ts"
 import * as Orphans from "../execution/Orphans.ts"
 import { Pool } from "../execution/Pool.ts"
@@ -47,7 +47,7 @@ import * as Strategy from "../execution/Strategy.ts"
 import * as Trace from "../execution/Trace.ts"
 import * as Window from "../execution/Window.ts"
 import type { Profile } from "../Profile.ts"
-import { type Level, Shutdown } from "../Shutdown.ts"
+import { Shutdown } from "../Shutdown.ts"
 import type { Countdown } from "../task/Countdown.ts"
 import { Tasks } from "../task/Tasks.ts"
 
@@ -80,15 +80,6 @@ export interface Options {
   /** The node name: `celery@host`. */
   readonly hostname: string
   readonly profile: Profile
-}
-
-/** How long a cold shutdown waits for interrupted tasks to end. Then the link closes, and the broker has their messages back. */
-const coldGrace = "10 seconds"
-
-/** Deliveries of one batch: the first `dealt` of them are in good hands. */
-interface Batch {
-  readonly deliveries: ReadonlyArray<Delivery>
-  dealt: number
 }
 
 export const layer = (
@@ -207,7 +198,7 @@ export const layer = (
         died: trace.died,
         changed: () => tune(),
         // The moment a shutdown is asked for, long before its session has heard of it.
-        open: () => shutdown.level() === "running" || (profile.noAck && !isCold(shutdown.level()))
+        open: () => shutdown.level() === "running" || (profile.noAck && !Drain.isCold(shutdown.level()))
       })
       const admit = (request: Request): void => {
         if (!rateLimit.holds(request)) slots.submit(request)
@@ -225,63 +216,6 @@ export const layer = (
       const drained = Deferred.makeUnsafe<void>()
       /** Open while there is no session. */
       const between = Latch.makeUnsafe(true)
-      const batches = new Set<Batch>()
-
-      /** What has not begun and is not to begin here. What nobody else has (the broker has forgotten it) is, until a cold shutdown. */
-      const takeBack = (): ReadonlyArray<Request> => {
-        const all = () => true
-        const due = profile.noAck && !isCold(shutdown.level()) ? [] : slots.remove(all)
-        return [...due, ...rateLimit.remove(all), ...eta.remove(all)]
-      }
-
-      /** In their order. The last first, for each is next in line. */
-      const release = (deliveries: ReadonlyArray<Delivery>) =>
-        Effect.forEach(deliveries.toReversed(), (delivery) => Effect.ignore(delivery.release), { discard: true })
-
-      /** Without acknowledgements there is nothing to release. */
-      const sendAgain = (deliveries: ReadonlyArray<Delivery>) =>
-        deliveries.length === 0
-          ? Effect.void
-          : Effect.catch(
-              connection.publishAll(
-                deliveries.map(({ message, queue }) => [message, { exchange: "", routingKey: queue, mandatory: true }])
-              ),
-              (error) =>
-                Effect.logError("Tasks that were not begun could not be sent back, and are lost", {
-                  count: deliveries.length,
-                  reason: error.message
-                })
-            )
-
-      const giveBack = Effect.suspend(() => {
-        const left = [...batches].flatMap(({ deliveries, dealt }) => deliveries.slice(dealt))
-        const waiting = takeBack()
-          .toSorted((one, other) => one.sequence - other.sequence)
-          .map(({ delivery }) => delivery)
-        batches.clear()
-        return (profile.noAck ? sendAgain : release)([...waiting, ...left])
-      })
-
-      const interruptRunning = Effect.suspend(() => {
-        for (const fiber of slots.running().keys()) fiber.interruptUnsafe()
-        return Effect.andThen(giveBack, slots.idle)
-      })
-
-      /** Ends with what runs: all of it, or what is left of it when a cold shutdown has waited long enough. */
-      const finish = Effect.raceFirst(
-        slots.idle,
-        Effect.andThen(
-          shutdown.reached("cold"),
-          Effect.timeoutOrElse(interruptRunning, {
-            duration: coldGrace,
-            orElse: () => {
-              const ids = Array.from(slots.running().values(), ({ message }) => message.headers.id)
-              slots.abandon()
-              return Effect.logError("Tasks did not end when they were interrupted, and are abandoned", { ids })
-            }
-          })
-        )
-      )
 
       const received = ({ message: { headers, args, kwargs } }: Request): void => {
         if (!events.enabled()) return
@@ -311,55 +245,20 @@ export const layer = (
         }
       }
 
-      const receive = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
-        const adopted = orphans.adopt(delivery)
-        if (adopted !== undefined) {
-          batch.dealt++
-          return adopted
-        }
-        return Effect.mapEager(strategy(delivery), (decision) => {
-          batch.dealt++
-          dispatch(decision)
-        })
-      }
+      const intake = Intake.make({ orphans, strategy, dispatch })
+      const drain = Drain.make({ connection, shutdown, slots, rateLimit, eta, intake, noAck: profile.noAck })
 
-      /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
-      const guarded = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
-        let received: Effect.Effect<void, HubError>
-        try {
-          received = receive(delivery, batch)
-        } catch (defect) {
-          received = Effect.die(defect)
-        }
-        // Most tasks are on their way by now.
-        return Exit.isExit(received) && Exit.isSuccess(received)
-          ? received
-          : Effect.catchCauseIf(
-              received,
-              (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
-              (cause) => {
-                batch.dealt++
-                return Effect.andThen(
-                  Effect.logError("A message could not be dealt with, and was rejected", cause),
-                  delivery.reject({ requeue: false })
-                )
-              }
+      const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void, HubError> =>
+        profile.noAck
+          ? Effect.andThen(
+              intake.take(deliveries),
+              // There is no window: what is not taken waits in the broker.
+              Effect.suspend(() => {
+                tune()
+                return room.await
+              })
             )
-      }
-
-      const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void, HubError> => {
-        const batch: Batch = { deliveries, dealt: 0 }
-        batches.add(batch)
-        return Effect.andThen(
-          Effect.forEach(deliveries, (delivery) => guarded(delivery, batch), { discard: true }),
-          Effect.suspend(() => {
-            batches.delete(batch)
-            if (!profile.noAck) return Effect.void
-            tune()
-            return room.await
-          })
-        )
-      }
+          : intake.take(deliveries)
 
       const open = Effect.gen(function* () {
         const opened = yield* connection.channel
@@ -378,21 +277,24 @@ export const layer = (
         // Whoever stops us while the broker is away does not wait for it.
         const consumers = yield* Effect.raceFirst(open, Effect.as(shutdown.reached("warm"), undefined))
         if (consumers === undefined) return
-        const intake = Effect.forEach(consumers, (consumer) => Stream.runForEachArray(consumer, take), {
+        const consume = Effect.forEach(consumers, (consumer) => Stream.runForEachArray(consumer, take), {
           concurrency: "unbounded",
           discard: true
         })
-        yield* Effect.raceFirst(intake, shutdown.reached("warm"))
+        yield* Effect.raceFirst(consume, shutdown.reached("warm"))
         yield* Effect.raceFirst(eta.settled, shutdown.reached("cold"))
-        yield* giveBack
-        yield* finish
+        yield* drain.giveBack
+        yield* drain.finish
       }).pipe(
         Effect.onError(() =>
           Effect.gen(function* () {
             yield* orphans.mark
             yield* eta.interrupt
-            batches.clear()
-            if (!profile.noAck) takeBack()
+            if (!profile.noAck) {
+              // The broker has them back.
+              intake.takeBack()
+              drain.takeBack()
+            }
             if (options.cancelLongRunningTasksOnConnectionLoss !== true) return
             for (const [fiber, { acknowledged, noAck }] of slots.running()) {
               // Of those that were acknowledged nobody has the message any more.
@@ -428,7 +330,7 @@ export const layer = (
           // A stop does not wait for the pause before the next attempt.
           Effect.raceFirst(Effect.andThen(stopping, between.await)),
           // Tasks outlive the link they came on: the last of them may end long after the session.
-          Effect.andThen(finish),
+          Effect.andThen(drain.finish),
           Effect.ensuring(Deferred.succeed(drained, undefined))
         )
       )
@@ -451,13 +353,7 @@ export const layer = (
     })
   )
 
-const isCold = (level: Level): boolean => level === "cold" || level === "hard"
-
 /** A second, doubling to half a minute. */
 const patient = Schedule.modifyDelay(Schedule.exponential("1 second"), ({ duration }) =>
   Effect.succeed(Duration.min(duration, Duration.seconds(30)))
 )
-
-/** A lost link is the session's to mend. */
-const isRecoverable = (cause: Cause.Cause<HubError>): boolean =>
-  cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error.recoverable)

@@ -1,0 +1,90 @@
+/**
+ * Deliveries become requests: each is adopted by a run that lost its link, or judged by the strategy and handed on. A batch
+ * that is cut short by a stop knows which of its deliveries nobody has looked at.
+ */
+import type { Delivery } from "@apium/hub/Delivery"
+import type { HubError } from "@apium/hub/HubError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Orphans } from "./Orphans.ts"
+import type { Decision, Strategy } from "./Strategy.ts"
+
+export interface Intake {
+  /** One batch of a consumer. */
+  readonly take: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void, HubError>
+  /** Takes out what came and nobody has looked at. */
+  readonly takeBack: () => ReadonlyArray<Delivery>
+}
+
+/** The first `dealt` of them are in good hands. */
+interface Batch {
+  readonly deliveries: ReadonlyArray<Delivery>
+  dealt: number
+}
+
+export const make = (dependencies: {
+  readonly orphans: Orphans
+  readonly strategy: Strategy
+  readonly dispatch: (decision: Decision) => void
+}): Intake => {
+  const { orphans, strategy, dispatch } = dependencies
+  const batches = new Set<Batch>()
+
+  const receive = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
+    const adopted = orphans.adopt(delivery)
+    if (adopted !== undefined) {
+      batch.dealt++
+      return adopted
+    }
+    return Effect.mapEager(strategy(delivery), (decision) => {
+      batch.dealt++
+      dispatch(decision)
+    })
+  }
+
+  /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
+  const guarded = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
+    let received: Effect.Effect<void, HubError>
+    try {
+      received = receive(delivery, batch)
+    } catch (defect) {
+      received = Effect.die(defect)
+    }
+    // Most tasks are on their way by now.
+    return Exit.isExit(received) && Exit.isSuccess(received)
+      ? received
+      : Effect.catchCauseIf(
+          received,
+          (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
+          (cause) => {
+            batch.dealt++
+            return Effect.andThen(
+              Effect.logError("A message could not be dealt with, and was rejected", cause),
+              delivery.reject({ requeue: false })
+            )
+          }
+        )
+  }
+
+  return {
+    take: (deliveries) =>
+      Effect.suspend(() => {
+        const batch: Batch = { deliveries, dealt: 0 }
+        batches.add(batch)
+        return Effect.andThen(
+          Effect.forEach(deliveries, (delivery) => guarded(delivery, batch), { discard: true }),
+          Effect.sync(() => void batches.delete(batch))
+        )
+      }),
+    takeBack: () => {
+      const left = [...batches].flatMap(({ deliveries, dealt }) => deliveries.slice(dealt))
+      batches.clear()
+      return left
+    }
+  }
+}
+
+/** A lost link is the session's to mend. */
+const isRecoverable = (cause: Cause.Cause<HubError>): boolean =>
+  cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error.recoverable)
