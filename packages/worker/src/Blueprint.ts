@@ -74,8 +74,10 @@ export const replace =
   ): Blueprint<Omit<S, Name> & { readonly [_ in Name]: Step<P, E, R> }> =>
     set(self, name, step)
 
-const set = <S extends Steps, Name extends string, T extends AnyStep>(self: Blueprint<S>, name: Name, step: T) =>
-  make({ ...self.steps, [name]: step } as unknown as Omit<S, Name> & { readonly [_ in Name]: T })
+const set = <S extends Steps, Name extends string, T extends AnyStep>(self: Blueprint<S>, name: Name, step: T) => {
+  const steps: Steps = { ...self.steps, [name]: step }
+  return make(steps as Omit<S, Name> & { readonly [_ in Name]: T })
+}
 
 /** Without a step. Those that required it no longer do; what it provided has to come from elsewhere. */
 export const remove =
@@ -154,7 +156,7 @@ export const start = <S extends Steps>(
       )
       context = Context.merge(context, built)
     }
-    return context as Context.Context<Provided<S>>
+    return context
   }) as Effect.Effect<Context.Context<Provided<S>>, Failures<S> | BlueprintError, Needed<S> | Scope.Scope>
 
 /** `start` as a layer. */

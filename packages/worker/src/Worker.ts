@@ -22,7 +22,7 @@
  * Autoscale   <- Tasks, Timer
  * ```
  */
-import { Connection } from "@apium/hub/Connection"
+import type { Connection } from "@apium/hub/Connection"
 import { Host } from "@apium/hub/Host"
 import { Hub } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"

@@ -1,3 +1,4 @@
+// What does not compile is part of the test. @effect-diagnostics missingLayerContext:off
 import * as Blueprint from "@apium/worker/Blueprint"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Result, Scope } from "effect"

@@ -42,7 +42,7 @@ describe("a rate limit in Celery's notation", () => {
     [" 10 / m ", 10 / 60]
   ]
   for (const [rate, perSecond] of table) {
-    it(JSON.stringify(rate), () => assert.deepStrictEqual(RateLimit.parse(rate), Result.succeed(perSecond)))
+    it(`reads ${JSON.stringify(rate)}`, () => assert.deepStrictEqual(RateLimit.parse(rate), Result.succeed(perSecond)))
   }
 
   for (const rate of ["", "ten/m", "10/d", "-1/s", "10/m/s", "1e9/s", "/m", "NaN", "0x10"]) {

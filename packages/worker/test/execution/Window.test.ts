@@ -18,7 +18,7 @@ describe("the window", () => {
     ["exact: beside what is held", "exact", { early: 4, held: 7 }, 7]
   ]
   for (const [name, fetch, more, expected] of table) {
-    it(name, () => {
+    it(`${name}`, () => {
       assert.strictEqual(Window.size({ fetch, multiplier: 4, etaLimit: 100 }, { ...load, ...more }), expected)
     })
   }
