@@ -23,10 +23,13 @@ export interface Timers {
 
 /**
  * Deadlines on the wall clock: milliseconds since the epoch. One that is set back an hour makes all of them an hour later, and
- * one that is set forward is noticed within a minute, for a sleep knows nothing of it.
+ * one that is set forward is noticed within a minute, or a hundredth of the time that is left, for a sleep knows nothing of it.
  */
 export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() =>
-  makeWith((clock) => clock.currentTimeMillisUnsafe(), 60_000)
+  makeWith(
+    (clock) => clock.currentTimeMillisUnsafe(),
+    (left) => Math.max(60_000, left / 100)
+  )
 )
 
 /** Whole milliseconds of a clock that nobody sets. */
@@ -34,10 +37,13 @@ export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicT
 
 /** Deadlines on the `monotonic` clock: for how long something takes, whatever becomes of the wall clock meanwhile. */
 export const makeMonotonic: Effect.Effect<Timers, never, Scope.Scope> = Effect.suspend(() =>
-  makeWith(monotonic, Number.POSITIVE_INFINITY)
+  makeWith(monotonic, (left) => left)
 )
 
-const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => number, longestSleep: number) {
+const makeWith = Effect.fnUntraced(function* (
+  read: (clock: Clock.Clock) => number,
+  longestSleep: (left: number) => number
+) {
   const clock = yield* Clock.Clock
   const heap = new Deadlines<Entry>()
   const changed = Latch.makeUnsafe(false)
@@ -85,7 +91,10 @@ const makeWith = Effect.fnUntraced(function* (read: (clock: Clock.Clock) => numb
         }
         const { next } = heap
         if (next === undefined) yield* changed.await
-        else yield* Effect.raceFirst(Effect.sleep(Math.min(longestSleep, Math.max(0, next - now))), changed.await)
+        else {
+          const left = Math.max(0, next - now)
+          yield* Effect.raceFirst(Effect.sleep(Math.min(left, longestSleep(left))), changed.await)
+        }
       })
     )
   )
