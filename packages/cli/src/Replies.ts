@@ -2,7 +2,7 @@
 import type * as Mailbox from "@apium/hub/Mailbox"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Json from "@apium/protocol/kombu/Json"
-import { indented, printable, printableLines } from "./Text.ts"
+import { indented, printable, printableJson, printableLines } from "./Text.ts"
 
 interface Pretty {
   readonly status: "OK" | "ERROR"
@@ -43,4 +43,4 @@ export const count = (nodes: number): string => `\n${nodes} node${nodes === 1 ? 
 
 /** One object of all answers, as `celery inspect -j`. */
 export const json = (replies: ReadonlyArray<Mailbox.Reply>): string =>
-  Json.stringify(Object.fromEntries(replies.map(({ node, reply }) => [node, reply])))
+  printableJson(Json.stringify(Object.fromEntries(replies.map(({ node, reply }) => [node, reply]))))

@@ -40,15 +40,19 @@ export const seconds = (name: string, min = 0): Flag.Flag<Duration.Duration> =>
     Flag.map((value) => Duration.millis(Math.round(value * 1000)))
   )
 
-/** Celery's lists: with commas. */
+/** Celery's lists: with commas. One of nothing (a variable that was not set) is refused: it would stand for all there are. */
 export const list = (name: string): Flag.Flag<ReadonlyArray<string>> =>
   Flag.String(name).pipe(
     Flag.withMetavar("a,b"),
-    Flag.map((text) =>
-      text
-        .split(",")
-        .map((part) => part.trim())
-        .filter((part) => part !== "")
+    Flag.filterMap(
+      (text) => {
+        const parts = text
+          .split(",")
+          .map((part) => part.trim())
+          .filter((part) => part !== "")
+        return parts.length === 0 ? Option.none() : Option.some(parts)
+      },
+      () => "at least one name; leave the flag out for the default"
     )
   )
 

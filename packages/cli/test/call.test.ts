@@ -32,10 +32,22 @@ describe("apium call", () => {
       const { code, stderr, stdout } = yield* call("proj.boom")
       assert.strictEqual(code, 1)
       assert.strictEqual(stdout, "")
-      assert.match(
-        stderr,
-        /Task [\da-f-]{36} ended as FAILURE: Error: boom at last\n +Error: boom at last\n +at .*tasks\.ts/
-      )
+      assert.match(stderr, /Task [\da-f-]{36} ended as FAILURE: Error: boom at last\n +at .*tasks\.ts/)
+    })
+  )
+
+  it.effect("prints what a terminal would obey as JSON writes it", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* call("proj.echo", "-a", `["\u009b2J\u202e\u{e0001}"]`)
+      assert.strictEqual(stdout, String.raw`"\u009b2J\u202e\udb40\udc01"` + "\n")
+    })
+  )
+
+  it.effect("says of a result that JSON cannot carry that it is one", () =>
+    Effect.gen(function* () {
+      const { code, stderr } = yield* call("proj.echo", "-a", "[null]")
+      assert.strictEqual(code, 1)
+      assert.include(stderr, "The result of proj.echo cannot be printed: JSON cannot carry undefined")
     })
   )
 

@@ -113,6 +113,16 @@ describe("apium control", () => {
     })
   )
 
+  it.effect("does not take a variable that is empty for all workers", () =>
+    Effect.gen(function* () {
+      for (const destination of ["", ",", " "]) {
+        const { code, stderr } = yield* apium(["control", "shutdown", "-d", destination, ...app])
+        assert.strictEqual(code, 64)
+        assert.include(stderr, "at least one name")
+      }
+    })
+  )
+
   it.effect("waits for no answer to shutdown, for there is none", () =>
     Effect.gen(function* () {
       const { code, stdout } = yield* apium(["control", "shutdown", ...app])

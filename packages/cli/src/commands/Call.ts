@@ -12,7 +12,7 @@ import { untilSignal } from "../Interrupt.ts"
 import * as Local from "../Local.ts"
 import { root } from "../Root.ts"
 import { didYouMean } from "../Suggest.ts"
-import { messageOf, printable } from "../Text.ts"
+import { messageOf, printable, printableJson } from "../Text.ts"
 import * as Value from "../Value.ts"
 
 const flags = {
@@ -50,9 +50,12 @@ const notRegistered = (task: string, known: ReadonlyArray<string>): UsageError =
     ].join("\n")
   })
 
+/** JavaScript's traceback begins with the message, which has been said by then. */
 const failed = (error: Error & { readonly traceback?: Option.Option<string> }): Failed => {
+  const { message } = error
   const traceback = error.traceback === undefined ? "" : Option.getOrElse(error.traceback, () => "")
-  return new Failed({ text: `${error.message}${traceback === "" ? "" : `\n${traceback}`}` })
+  const [head = ""] = traceback.split(/\n +at /, 1)
+  return new Failed({ text: message + (message.endsWith(head) ? traceback.slice(head.length) : `\n${traceback}`) })
 }
 
 export const command = Command.make(
@@ -80,7 +83,12 @@ export const command = Command.make(
           .pipe(Effect.mapError((error) => new Failed({ text: `${task} could not be sent: ${messageOf(error)}` })))
         if (!local && !wait) return yield* Console.log(result.id)
         const value = yield* Effect.mapError(result.get, (error) => failed(error))
-        yield* Console.log(Json.stringify(value))
+        // In memory a result is not written as JSON, and may be what JSON cannot carry.
+        const text = yield* Effect.try({
+          try: () => printableJson(Json.stringify(value)),
+          catch: (error) => new Failed({ text: `The result of ${task} cannot be printed: ${messageOf(error)}` })
+        })
+        yield* Console.log(text)
       })
     )
   }, untilSignal)

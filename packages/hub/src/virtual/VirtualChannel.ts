@@ -295,6 +295,11 @@ export class VirtualChannel {
 
       // Only the waits may be interrupted: between the take and the hand-over a message has no other owner.
       return Effect.uninterruptibleMask((restore) => {
+        /** Who was interrupted while a store far away took them will not come for them. */
+        const handOver = (deliveries: ReadonlyArray<Delivery>) =>
+          Effect.onInterrupt(restore(Effect.void), () =>
+            Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true })
+          )
         const pull: Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> = Effect.suspend(() => {
           if (this.#cause !== undefined) return Effect.fail(this.#cause)
           if (Deferred.isDoneUnsafe(ended)) return Deferred.await(ended)
@@ -308,7 +313,7 @@ export class VirtualChannel {
               return Effect.andThen(store.restore(tags, { side: "near" }), Effect.fail(this.#cause))
             }
             return Effect.flatMap(deliver(stored), (deliveries) =>
-              isReadonlyArrayNonEmpty(deliveries) ? Effect.succeed(deliveries) : pull
+              isReadonlyArrayNonEmpty(deliveries) ? Effect.as(handOver(deliveries), deliveries) : pull
             )
           })
         })

@@ -102,6 +102,8 @@ export interface Options extends Publisher.Options {
   readonly defaultQueue?: string | undefined
   /** Say `task-sent` of each task, on the exchange of events (Celery's `task_send_sent_event`). Default `false`. */
   readonly sendSentEvent?: boolean | undefined
+  /** What remote control's exchanges are named after, as the worker's: `AsyncResult.revoke` goes there. Default `celery`. */
+  readonly controlNamespace?: string | undefined
 }
 
 /** When, and inside of which task, something is sent. */
@@ -201,7 +203,10 @@ const make = Effect.fnUntraced(function* (
 
   const revoke: AsyncResult.Revoke = (id, { terminate = false, signal = "SIGTERM" } = {}) =>
     Effect.provideService(
-      Mailbox.cast({ method: "revoke", arguments: { task_id: id, terminate, signal } }),
+      Mailbox.cast(
+        { method: "revoke", arguments: { task_id: id, terminate, signal } },
+        { namespace: options.controlNamespace }
+      ),
       Connection,
       connection
     )

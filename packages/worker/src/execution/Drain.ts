@@ -5,6 +5,7 @@
 import type { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type { Level, Shutdown } from "../Shutdown.ts"
 import type { Eta } from "./Eta.ts"
 import type { Intake } from "./Intake.ts"
@@ -62,13 +63,19 @@ export const make = (dependencies: {
             })
         )
 
-  const giveBack = Effect.suspend(() => {
+  const give = Effect.suspend(() => {
     const left = intake.takeBack()
     const waiting = takeBack()
       .toSorted((one, other) => one.sequence - other.sequence)
       .map(({ delivery }) => delivery)
     return (noAck ? sendAgain : release)([...waiting, ...left])
   })
+
+  // To its end, for what runs may be gone before that and nobody else may have it; but not for ever in a cold shutdown.
+  const lateEnough = Effect.andThen(shutdown.reached("cold"), Effect.sleep(coldGrace))
+  const giveBack = Effect.uninterruptible(
+    Effect.flatMap(Effect.forkDetach(Effect.raceFirst(give, lateEnough), { startImmediately: true }), Fiber.join)
+  )
 
   const interruptRunning = Effect.suspend(() => {
     for (const fiber of slots.running().keys()) fiber.interruptUnsafe()

@@ -23,10 +23,17 @@ export interface Orphans {
   readonly adopt: (delivery: Delivery) => Effect.Effect<void, HubError> | undefined
 }
 
+/** How many runs that ended while their link was away are remembered. */
+const maxEnded = 1000
+
 export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
-  let orphans: ReadonlyMap<Fiber.Fiber<void>, Request> = new Map()
+  let orphans: Map<Fiber.Fiber<void>, Request> = new Map()
   return {
-    mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
+    // A link may be lost again before what ended meanwhile has come again: the latest of those are remembered.
+    mark: Effect.sync(() => {
+      const ended = [...orphans].filter(([fiber]) => !slots.running().has(fiber))
+      orphans = new Map([...ended.slice(-maxEnded), ...slots.running()])
+    }),
     running: () => {
       // Mostly there are none, and this is asked for each task.
       if (orphans.size === 0) return 0
@@ -40,7 +47,10 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
       for (const [fiber, request] of orphans) {
         const known = request.message.headers
         if (known.id !== id || known.retries !== retries) continue
-        if (request.acknowledged === true) return delivery.ack
+        if (request.acknowledged === true) {
+          if (!slots.running().has(fiber)) orphans.delete(fiber)
+          return delivery.ack
+        }
         // It gave its message back, and this is it.
         if (!slots.running().has(fiber)) continue
         request.delivery = delivery

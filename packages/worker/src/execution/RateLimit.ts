@@ -43,7 +43,7 @@ interface Bucket {
   next: number
   readonly waiting: MutableList.MutableList<Request>
   /** The one timer that counts. */
-  timer: object | undefined
+  timer: { cancel?: Effect.Effect<void> } | undefined
 }
 
 export const make = (dependencies: {
@@ -93,7 +93,7 @@ export const make = (dependencies: {
 
   const arm = (bucket: Bucket): void => {
     if (bucket.timer !== undefined) return
-    const timer = {}
+    const timer: Bucket["timer"] = {}
     bucket.timer = timer
     const fire = Effect.sync(() => {
       if (bucket.timer !== timer) return
@@ -101,7 +101,8 @@ export const make = (dependencies: {
       release(bucket)
     })
     // A whole tick at least: what a sum of fractions is late by is no time at all, and would be asked for again and again.
-    fork(hub.callAfter(Math.max(1, Math.ceil(bucket.next - monotonic())), fire))
+    const wait = Math.max(1, Math.ceil(bucket.next - monotonic()))
+    fork(Effect.map(hub.callAfter(wait, fire), ({ cancel }) => void (timer.cancel = cancel)))
   }
 
   return {
@@ -123,6 +124,7 @@ export const make = (dependencies: {
       bucket.interval = startsPerSecond > 0 ? 1000 / startsPerSecond : 0
       // The next start is so far from the last one as the new limit says.
       bucket.next = bucket.next - before + bucket.interval
+      if (bucket.timer?.cancel !== undefined) fork(bucket.timer.cancel)
       bucket.timer = undefined
       release(bucket)
     },

@@ -26,6 +26,8 @@ export interface Request {
   readonly noAck?: boolean | undefined
   /** When its run began, in milliseconds since the epoch. */
   timeStart?: number
+  /** Its run is over; a handler that was abandoned may go on. */
+  ended?: boolean
   /** What the pool was given: what `Pool.kill` asks for. */
   job?: Job
   /** Revoked while it ran: set before its run is interrupted or killed, which then ends as REVOKED whatever the pool says. */

@@ -99,6 +99,7 @@ export const make = ({
         begin(next, run(next), (cause) => begin(next, died(next, cause), () => ended(next)))
       }
       pumping = false
+      if (fibers.size === 0) notify()
     }
 
     const begin = (request: Request, work: Effect.Effect<void>, onDeath: (cause: Cause.Cause<never>) => void): void => {
@@ -111,7 +112,6 @@ export const make = ({
         else ended(request)
         pump()
         changed?.()
-        if (fibers.size === 0) notify()
       })
     }
 
@@ -158,7 +158,8 @@ export const make = ({
         pump()
       },
       idle: Effect.suspend(() => {
-        if (fibers.size === 0) return Effect.void
+        // One that begins is not among the fibers yet, and may be the one that asked for the stop.
+        if (fibers.size === 0 && !pumping) return Effect.void
         const watcher = Deferred.makeUnsafe<void>()
         watchers.add(watcher)
         return Deferred.await(watcher)

@@ -64,7 +64,9 @@ export const make = (dependencies: {
       registered,
       call: message,
       info: Request.info(request, timeLimits(headers.task)),
-      updateState: (state, meta) => results.custom(headers, state, meta),
+      // One that was abandoned goes on, and its state is final by now.
+      updateState: (state, meta) =>
+        Effect.suspend(() => (request.ended === true ? Effect.void : results.custom(headers, state, meta))),
       sendEvent: (type, fields) =>
         Effect.sync(() => {
           if (events.enabled()) events.send(type, { ...fields, uuid: headers.id })
@@ -100,13 +102,14 @@ export const make = (dependencies: {
       request.job = job
       const again = deduplicateSuccessfulTasks && delivery.redelivered && Request.acksLate(request)
       const running = again ? deduplicated(request, job) : run(job)
-      const handled = Effect.flatMap(passing("after-run", headers.id, Effect.exit(restore(running))), (exit) =>
-        Exit.isSuccess(exit)
+      const handled = Effect.flatMap(passing("after-run", headers.id, Effect.exit(restore(running))), (exit) => {
+        request.ended = true
+        return Exit.isSuccess(exit)
           ? conclude(request, exit.value, Number(clock.monotonicTimeNanosUnsafe() - started) / 1e9)
           : Cause.hasInterrupts(exit.cause)
             ? interrupted(request)
             : conclude(request, broken(exit.cause), 0)
-      )
+      })
       let first: Effect.Effect<void> | undefined
       const before = (effect: Effect.Effect<void>) => {
         first = first === undefined ? effect : Effect.andThen(first, effect)

@@ -33,7 +33,7 @@ export const layer = (options: Options): Layer.Layer<never, never, Requests | Hu
       let grewAt = Number.NEGATIVE_INFINITY
 
       const scale = Effect.suspend(() => {
-        const now = clock.currentTimeMillisUnsafe()
+        const now = Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
         const current = requests.concurrency()
         const wanted = Math.min(max, Math.max(min, requests.active().length + requests.reserved().length))
         if (wanted > current) {

@@ -62,6 +62,7 @@ export class TestWorker extends Context.Service<
     /**
      * Waits until the worker has nothing left to do: what was sent to its queues has ended. A task that is not due (an eta, a
      * retry) does not count until the clock is moved; a handler that sleeps, and a task that waits for its rate limit, do.
+     * When the worker has stopped, nothing counts.
      */
     readonly idle: Effect.Effect<void>
     /** What waits in a queue and nobody has taken, in the order it was sent in; of tasks that are not due, too. Takes nothing. */
@@ -127,7 +128,14 @@ export const layer = <const Handlers extends ReadonlyArray<Handler>, E = never, 
       return Context.add(
         worker,
         TestWorker,
-        service({ watched, states, names, running: () => running, requests: requests! })
+        service({
+          watched,
+          states,
+          names,
+          running: () => running,
+          requests: requests!,
+          stopped: Context.get(worker, Worker.Worker).stopped
+        })
       )
     })
   )
@@ -204,11 +212,13 @@ const service = ({
   states,
   names,
   running,
-  requests
+  requests,
+  stopped
 }: Watch["Service"] & {
   readonly names: ReadonlySet<string>
   readonly running: () => number
   readonly requests: Requests["Service"]
+  readonly stopped: Effect.Effect<void>
 }): TestWorker["Service"] => {
   /** `waiting`: something will move of itself, and the store sees it. `ending`: a run is over, and its slot is not free yet. */
   const busy = (now: number): "waiting" | "ending" | undefined => {
@@ -243,7 +253,8 @@ const service = ({
     )
 
   return {
-    idle,
+    // A worker that has stopped takes nothing more, whatever waits.
+    idle: Effect.raceFirst(idle, stopped),
     waiting,
     dead: (queue = "celery") => waiting(`${queue}.dead`),
     states: (id) => Effect.sync(() => [...(states.get(id) ?? [])])

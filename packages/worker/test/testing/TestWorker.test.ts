@@ -180,6 +180,18 @@ describe("idle", () => {
     }).pipe(Effect.provide(TestWorker.layer({ handlers: [NapLive] })))
   )
 
+  it.effect("does not wait for a worker that has stopped", () =>
+    Effect.gen(function* () {
+      const worker = yield* Helpers
+      const { shutdown, stopped } = yield* Worker
+      yield* shutdown.request("warm")
+      yield* stopped
+      yield* add.delay({ x: 2, y: 3 })
+      yield* worker.idle
+      assert.strictEqual((yield* worker.waiting()).length, 1)
+    }).pipe(Effect.provide(TestWorker.layer({ handlers: [AddLive] })))
+  )
+
   it.effect("is about the worker's own queues", () =>
     Effect.gen(function* () {
       const worker = yield* Helpers
