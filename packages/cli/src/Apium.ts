@@ -21,7 +21,7 @@ export const command = root.pipe(
   Command.withExamples([
     { command: "apium call proj.add -A ./tasks.ts --args='[2,3]'", description: "Try a task out" },
     { command: "apium worker -A ./tasks.ts -c 10 -l info", description: "Run a worker" },
-    { command: "apium inspect ping", description: "Who is there" }
+    { command: "apium inspect ping -A ./tasks.ts", description: "Who is there" }
   ]),
   Command.withSubcommands([Worker.command, Call.command, Inspect.command, Control.command])
 )

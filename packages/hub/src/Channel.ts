@@ -30,6 +30,8 @@ export interface ConsumeOptions {
 }
 
 export interface Channel {
+  /** Never succeeds; fails with what closed the channel, the moment it is closed. */
+  readonly closed: Effect.Effect<never, HubError>
   readonly exchangeDeclare: (
     exchange: Exchange,
     options?: { readonly passive?: boolean | undefined }

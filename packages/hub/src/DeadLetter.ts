@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type { Connection } from "./Connection.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { HubError } from "./HubError.ts"
+import * as Message from "./Message.ts"
 import * as Queue from "./Queue.ts"
 
 /** `x-apium-reason`: what kind of end it was. */
@@ -27,16 +28,15 @@ export const send = Effect.fnUntraced(function* (
   text: string
 ): Effect.fn.Return<void, HubError> {
   const queue = Queue.make(queueOf(delivery.queue))
-  const { message, route } = delivery
-  const { CC: _, ...headers } = message.headers
+  const { route } = delivery
+  const message = Message.republishable(delivery.message)
   const now = yield* Clock.currentTimeMillis
   yield* connection.publish(
     {
       body: message.body,
-      // RabbitMQ refuses another user's `userId` (406), and routes to what `CC` names a second time.
-      properties: { ...message.properties, expiration: undefined, userId: undefined, deliveryMode: "persistent" },
+      properties: { ...message.properties, expiration: undefined, deliveryMode: "persistent" },
       headers: {
-        ...headers,
+        ...message.headers,
         "x-apium-reason": reason,
         "x-apium-error": text.slice(0, maxText),
         "x-apium-queue": delivery.queue,

@@ -178,6 +178,11 @@ export class HubError extends Schema.TaggedError<HubError>()("HubError", { reaso
     }
   }
 
+  /** Whether the same request may be taken a little later: nothing is wrong with it, or with the link. */
+  get transient(): boolean {
+    return this.reason._tag === "Nacked" || this.reason._tag === "OutOfMemory"
+  }
+
   override get message() {
     return this.reason.message
   }

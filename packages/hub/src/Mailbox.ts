@@ -285,12 +285,17 @@ const execute = <R>(
     (cause): Effect.Effect<unknown> => {
       if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(noReply)
       const error = Cause.squash(cause)
-      return Effect.as(
-        error instanceof UnknownMethod ? Effect.void : Effect.logWarning(`Mailbox: ${method} failed`, cause),
-        { error: pythonRepr(error) }
-      )
+      return Effect.as(logged(method, cause, error), { error: pythonRepr(error) })
     }
   )
+
+/** A failure is the caller's mistake, and its text is enough; a defect is ours. */
+const logged = (method: string, cause: Cause.Cause<unknown>, error: unknown): Effect.Effect<void> => {
+  if (error instanceof UnknownMethod) return Effect.void
+  return Cause.hasDies(cause)
+    ? Effect.logWarning(`Mailbox: ${method} failed`, cause)
+    : Effect.logWarning(`Mailbox: ${method} failed: ${pythonRepr(error)}`)
+}
 
 /** Python's `repr` of what went wrong. */
 const pythonRepr = (error: unknown): string => {

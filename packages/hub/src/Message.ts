@@ -47,3 +47,14 @@ export const make = (body: Uint8Array, properties: Properties = {}, headers: Arg
   properties,
   headers
 })
+
+/**
+ * What may be published again as our own. RabbitMQ refuses another user's `userId` (406), and routes to what `CC` names a
+ * second time.
+ */
+export const republishable = (message: Message): Message => {
+  const { body, properties, headers } = message
+  if (properties.userId === undefined && !("CC" in headers)) return message
+  const { CC: _, ...rest } = headers
+  return { body, properties: { ...properties, userId: undefined }, headers: rest }
+}

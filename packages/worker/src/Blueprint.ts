@@ -37,6 +37,8 @@ export interface Steps {
 
 export interface Blueprint<S extends Steps> extends Pipeable {
   readonly steps: S
+  /** A name that was added although it was there. */
+  readonly doubled: string | undefined
 }
 
 /** The steps cannot be put in an order. */
@@ -52,19 +54,22 @@ export type Needed<S extends Steps> = Exclude<Layer.Services<Layers<S>>, Provide
 
 export type Failures<S extends Steps> = Layer.Error<Layers<S>>
 
-export const make = <S extends Steps>(steps: S): Blueprint<S> => ({
+export const make = <S extends Steps>(steps: S): Blueprint<S> => build(steps, undefined)
+
+const build = <S extends Steps>(steps: S, doubled: string | undefined): Blueprint<S> => ({
   steps,
+  doubled,
   pipe() {
     // eslint-disable-next-line prefer-rest-params
     return pipeArguments(this, arguments)
   }
 })
 
-/** A further step, started after all that were there before unless others require it. */
+/** A further step (of a new name, or the blueprint cannot be started), started after all that were there before unless others require it. */
 export const add =
   <Name extends string, P, E, R>(name: Name, step: Step<P, E, R>) =>
   <S extends Steps>(self: Blueprint<S>): Blueprint<Omit<S, Name> & { readonly [_ in Name]: Step<P, E, R> }> =>
-    set(self, name, step)
+    set(self, name, step, Object.hasOwn(self.steps, name) ? name : self.doubled)
 
 /** Another one in place of a step, which keeps its place. */
 export const replace =
@@ -72,11 +77,16 @@ export const replace =
   <S extends Steps & { readonly [_ in Name]: unknown }>(
     self: Blueprint<S>
   ): Blueprint<Omit<S, Name> & { readonly [_ in Name]: Step<P, E, R> }> =>
-    set(self, name, step)
+    set(self, name, step, self.doubled)
 
-const set = <S extends Steps, Name extends string, T extends AnyStep>(self: Blueprint<S>, name: Name, step: T) => {
+const set = <S extends Steps, Name extends string, T extends AnyStep>(
+  self: Blueprint<S>,
+  name: Name,
+  step: T,
+  doubled: string | undefined
+) => {
   const steps: Steps = { ...self.steps, [name]: step }
-  return make(steps as Omit<S, Name> & { readonly [_ in Name]: T })
+  return build(steps as Omit<S, Name> & { readonly [_ in Name]: T }, doubled)
 }
 
 /** Without a step. Those that required it no longer do; what it provided has to come from elsewhere. */
@@ -88,13 +98,18 @@ export const remove =
       if (other === name) continue
       left[other] = { ...step, requires: step.requires?.filter((required) => required !== name) }
     }
-    return make(left as unknown as Omit<S, Name>)
+    return build(left as unknown as Omit<S, Name>, self.doubled)
   }
 
 const requirements = (step: AnyStep): ReadonlyArray<string> => step.requires ?? []
 
 /** The names of the steps in the order they are started in. */
 export const order = <S extends Steps>(self: Blueprint<S>): Result.Result<ReadonlyArray<string>, BlueprintError> => {
+  if (self.doubled !== undefined) {
+    return Result.fail(
+      new BlueprintError({ message: `There is a step ${self.doubled}: Blueprint.replace puts another in its place` })
+    )
+  }
   const steps = new Map(Object.entries(self.steps))
   const ordered = new Set<string>()
   const visit = (name: string, path: ReadonlyArray<string>): BlueprintError | undefined => {

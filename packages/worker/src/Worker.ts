@@ -74,8 +74,11 @@ export class Worker extends Context.Service<
     /** `celery@host`. */
     readonly nodename: string
     readonly shutdown: Shutdown.Shutdown["Service"]
-    /** Waits until somebody has asked for a shutdown (remote control, a signal), and it is through. */
-    readonly stopped: Effect.Effect<void>
+    /**
+     * Waits until somebody has asked for a shutdown (remote control, a signal), and it is through. Fails when the connection
+     * has ended for good (refused credentials, say): no link comes after that, and the worker shuts down by itself.
+     */
+    readonly stopped: Effect.Effect<void, HubError>
   }
 >()("@apium/worker/Worker") {}
 
@@ -131,11 +134,11 @@ export const layerOf = <S extends Blueprint.Steps>(
       const started = (yield* Blueprint.start(steps)) as Context.Context<never>
       const shutdown = Option.getOrElse(Context.getOption(started, Shutdown.Shutdown), () => Shutdown.make({}))
       const drained = Option.match(Context.getOption(started, Requests), {
-        onNone: () => Effect.void,
+        onNone: (): Effect.Effect<void, HubError> => Effect.void,
         onSome: (requests) => requests.drained
       })
       // The last to be added is the first to run: nothing is closed before the work is through.
-      yield* Effect.addFinalizer(() => Effect.andThen(shutdown.request("warm"), drained))
+      yield* Effect.addFinalizer(() => Effect.andThen(shutdown.request("warm"), Effect.ignore(drained)))
       return {
         nodename: yield* nodename(options.name),
         shutdown,

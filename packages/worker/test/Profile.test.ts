@@ -34,6 +34,7 @@ const table: Readonly<Record<"durable" | "celery" | "fast", Row>> = {
     confirm: true,
     mandatory: true,
     delay: "broker",
+    expiry: "worker",
     afterKill: { plain: [0, 1, 2, 3], late: [0, 1, 2, 3], early: [1, 2, 3] }
   },
   celery: {
@@ -42,6 +43,7 @@ const table: Readonly<Record<"durable" | "celery" | "fast", Row>> = {
     confirm: false,
     mandatory: false,
     delay: "worker",
+    expiry: "broker",
     afterKill: { plain: [1, 2, 3], late: [0, 1, 2, 3], early: [1, 2, 3] }
   },
   fast: {
@@ -50,6 +52,7 @@ const table: Readonly<Record<"durable" | "celery" | "fast", Row>> = {
     confirm: false,
     mandatory: false,
     delay: "worker",
+    expiry: "broker",
     afterKill: { plain: [], late: [], early: [] }
   }
 }

@@ -83,12 +83,7 @@ export const command = Command.make(
           .pipe(Effect.mapError((error) => new Failed({ text: `${task} could not be sent: ${messageOf(error)}` })))
         if (!local && !wait) return yield* Console.log(result.id)
         const value = yield* Effect.mapError(result.get, (error) => failed(error))
-        // In memory a result is not written as JSON, and may be what JSON cannot carry.
-        const text = yield* Effect.try({
-          try: () => printableJson(Json.stringify(value)),
-          catch: (error) => new Failed({ text: `The result of ${task} cannot be printed: ${messageOf(error)}` })
-        })
-        yield* Console.log(text)
+        yield* Console.log(printableJson(Json.stringify(value)))
       })
     )
   }, untilSignal)
@@ -100,8 +95,8 @@ export const command = Command.make(
   Command.withExamples([
     { command: "apium call proj.add -A ./tasks.ts --args='[2,3]'", description: "Try a task out" },
     {
-      command: `apium call proj.add --kwargs='{"x":2,"y":3}' --countdown 10 --wait`,
-      description: "Wait for its result"
+      command: `apium call proj.add -A ./tasks.ts --kwargs='{"x":2,"y":3}' --countdown 10`,
+      description: "In ten seconds"
     }
   ])
 )

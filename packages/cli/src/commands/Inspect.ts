@@ -23,7 +23,7 @@ export const command = group.pipe(
   Command.withDescription("Ask workers. On memory:// it asks a worker of the module -A that it starts itself"),
   Command.withShortDescription("Ask workers"),
   Command.withExamples([
-    { command: "apium inspect ping", description: "Who is there" },
+    { command: "apium inspect ping -A ./tasks.ts", description: "Who is there" },
     { command: "apium inspect active -d celery@a,celery@b -t 5 -j", description: "What two workers run, as JSON" }
   ]),
   Command.withSubcommands([

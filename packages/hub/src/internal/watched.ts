@@ -17,6 +17,7 @@ export const watched = (channel: Channel, onClosed: () => void): Channel => {
     (...args: Args): Effect.Effect<A, HubError> =>
       Effect.tapError(verb(...args), seen)
   return {
+    closed: channel.closed,
     exchangeDeclare: watch(channel.exchangeDeclare),
     exchangeDelete: watch(channel.exchangeDelete),
     exchangeBind: watch(channel.exchangeBind),

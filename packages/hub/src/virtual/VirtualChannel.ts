@@ -323,6 +323,7 @@ export class VirtualChannel {
   }
 
   readonly verbs: Channel = {
+    closed: Effect.suspend(() => Deferred.await(this.#closed)),
     exchangeDeclare: (exchange, options) =>
       this.#request(() => this.broker.exchangeDeclare(exchange, options?.passive === true)),
     exchangeDelete: (name, options) =>

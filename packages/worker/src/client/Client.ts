@@ -37,7 +37,7 @@ export interface SendOptions {
   readonly countdown?: Countdown.Countdown | undefined
   /** Not before this time. */
   readonly eta?: Date | undefined
-  /** Revoked if nobody started it by then; a duration also lets the broker drop the message. */
+  /** Revoked if nobody started it by then; a duration also lets the broker drop the message, in the profiles that say so. */
   readonly expires?: Countdown.Countdown | Date | undefined
   readonly queue?: string | undefined
   /** With `routingKey`: published there as it is, and nothing is declared. */
@@ -148,6 +148,9 @@ const make = Effect.fnUntraced(function* (
     { now, parent }: Moment
   ): Publisher.Outgoing => {
     const id = send.taskId ?? newId()
+    if (send.routingKey !== undefined && send.exchange === undefined) {
+      throw new RangeError("routingKey is of an exchange: name it, or a queue")
+    }
     if (id === "") throw new RangeError("taskId is empty: leave it out, and the task gets one")
     const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
     const expires = send.expires ?? task.expires

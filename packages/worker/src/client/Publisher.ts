@@ -14,6 +14,7 @@ import type { Topology } from "@apium/hub/Topology"
 import type * as Content from "@apium/protocol/kombu/Content"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as Profile from "../Profile.ts"
 
 export interface Outgoing {
@@ -22,7 +23,7 @@ export interface Outgoing {
   readonly to: { readonly queue: string } | { readonly exchange: string; readonly routingKey: string }
   readonly priority: number
   readonly replyTo?: string | undefined
-  /** Milliseconds the message may wait in its queue. */
+  /** Milliseconds the message may wait in its queue, where the profile lets the broker drop it. */
   readonly expiration?: number | undefined
   /** Milliseconds since the epoch; the headers say the same as `eta`. */
   readonly notBefore?: number | undefined
@@ -61,11 +62,18 @@ export const queueNamed = (name: string): Queue.Queue => Queue.bindTo(Exchange.d
 /** Names that come from users may be many: past this they are looked up anew. */
 const maxRemembered = 10_000
 
+/** Celery's `task_publish_retry_policy`: what the broker may take a little later is sent again, three times within a second. */
+const again = {
+  while: (error: HubError) => error.transient,
+  times: 3,
+  schedule: Schedule.exponential("100 millis")
+}
+
 export interface Options {
   /** The first is the outermost. */
   readonly middleware?: ReadonlyArray<Middleware> | undefined
-  /** Whether the broker has to have a task, whether a queue has to take it, and who keeps it until it is due. Default `Profile.durable`. */
-  readonly profile?: Pick<Profile.Profile, "confirm" | "mandatory" | "delay"> | undefined
+  /** Whether the broker has to have a task, whether a queue has to take it, who keeps it until it is due, and who drops it. Default `Profile.durable`. */
+  readonly profile?: Pick<Profile.Profile, "confirm" | "mandatory" | "delay" | "expiry"> | undefined
 }
 
 export const make = (
@@ -88,6 +96,8 @@ export const make = (
     return made
   }
 
+  const dropped = profile.expiry === "broker"
+
   const message = (registry: Content.Registry, outgoing: Outgoing): Effect.Effect<Message, HubError> => {
     const { task } = outgoing
     return Serializer.encodeWith(registry, TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
@@ -99,7 +109,7 @@ export const make = (
         deliveryMode: "persistent",
         priority: outgoing.priority,
         replyTo: outgoing.replyTo,
-        expiration: outgoing.expiration === undefined ? undefined : String(outgoing.expiration)
+        expiration: dropped && outgoing.expiration !== undefined ? String(outgoing.expiration) : undefined
       }
     })
   }
@@ -129,14 +139,14 @@ export const make = (
     publish: (outgoing) =>
       Effect.flatMap(Serializer.Serializers, (registry) =>
         Effect.flatMapEager(addressed(registry, outgoing), ([message, to]) =>
-          connection.publish(message, to, topology([outgoing]))
+          Effect.retry(connection.publish(message, to, topology([outgoing])), again)
         )
       ),
     publishAll: (batch) =>
       Effect.flatMap(Serializer.Serializers, (registry) =>
         Effect.flatMap(
           Effect.forEach(batch, (outgoing) => addressed(registry, outgoing)),
-          (messages) => connection.publishAll(messages, topology(batch))
+          (messages) => Effect.retry(connection.publishAll(messages, topology(batch)), again)
         )
       )
   }

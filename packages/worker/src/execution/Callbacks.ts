@@ -82,7 +82,7 @@ export const make = (dependencies: {
               .map(({ task }) => task.headers.task)
               .join(", ")
               .slice(0, 200)} could not be sent: ${error.message}`,
-            recoverable: error.recoverable
+            recoverable: error.recoverable || error.transient
           })
       )
     })

@@ -58,6 +58,7 @@ export const make = (dependencies: {
               request.acknowledged = true
               return request.delivery.ack
             }
+            request.rejected = how === "reject"
             return request.delivery.reject({ requeue: how === "requeue" })
           })
         )
@@ -171,7 +172,7 @@ export const make = (dependencies: {
           ),
         // Another run has to come from the message itself; where none can (it is gone, or refused for good) the task has failed.
         onFailure: (error: HubError) =>
-          error.recoverable && Request.settlement(request, "retry") === "ack"
+          (error.recoverable || error.transient) && Request.settlement(request, "retry") === "ack"
             ? requeued(request, "A retry could not be sent; the message goes back to its queue", error.message)
             : Effect.andThen(
                 Effect.logError("A retry could not be sent, and the task has failed", {

@@ -4,6 +4,7 @@
  */
 import type { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
+import * as Message from "@apium/hub/Message"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Level, Shutdown } from "../Shutdown.ts"
@@ -18,6 +19,8 @@ export interface Drain {
   readonly takeBack: () => ReadonlyArray<Request>
   /** The same, given back: next in line, in its order, not counted as a delivery. */
   readonly giveBack: Effect.Effect<void>
+  /** Without acknowledgements: sends again what came on a lost link and nobody has looked at. */
+  readonly sendLeft: Effect.Effect<void>
   /** Ends with what runs: all of it, or what is left of it when a cold shutdown has waited long enough. */
   readonly finish: Effect.Effect<void>
 }
@@ -54,7 +57,10 @@ export const make = (dependencies: {
       ? Effect.void
       : Effect.catch(
           connection.publishAll(
-            deliveries.map(({ message, queue }) => [message, { exchange: "", routingKey: queue, mandatory: true }])
+            deliveries.map(({ message, queue }) => [
+              Message.republishable(message),
+              { exchange: "", routingKey: queue, mandatory: true }
+            ])
           ),
           (error) =>
             Effect.logError("Tasks that were not begun could not be sent back, and are lost", {
@@ -97,7 +103,10 @@ export const make = (dependencies: {
     )
   )
 
-  return { takeBack, giveBack, finish }
+  // Nobody waits for it: it goes out on the next link.
+  const sendLeft = Effect.asVoid(Effect.forkDetach(Effect.suspend(() => sendAgain(intake.takeBack()))))
+
+  return { takeBack, giveBack, sendLeft, finish }
 }
 
 export const isCold = (level: Level): boolean => level === "cold" || level === "hard"

@@ -5,6 +5,7 @@
 import type { Connection } from "@apium/hub/Connection"
 import type { Hub, Timer } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
+import * as Message from "@apium/hub/Message"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -58,7 +59,7 @@ export const make = (dependencies: {
       Effect.uninterruptibleMask((restore) =>
         Effect.andThen(
           restore(
-            connection.publish(delivery.message, {
+            connection.publish(Message.republishable(delivery.message), {
               exchange: "",
               routingKey: delivery.queue,
               mandatory: true,

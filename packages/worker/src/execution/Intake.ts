@@ -59,10 +59,16 @@ export const make = (dependencies: {
           (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
           (cause) => {
             batch.dealt++
-            return Effect.andThen(
-              Effect.logError("A message could not be dealt with, and was rejected", cause),
-              delivery.reject({ requeue: false })
-            )
+            return isTransient(cause)
+              ? // Not at once: the broker has no room for its dead letter.
+                Effect.logWarning("A message could not be dealt with for now, and goes back to its queue", cause).pipe(
+                  Effect.andThen(Effect.sleep(pause)),
+                  Effect.andThen(delivery.reject({ requeue: true }))
+                )
+              : Effect.andThen(
+                  Effect.logError("A message could not be dealt with, and was rejected", cause),
+                  delivery.reject({ requeue: false })
+                )
           }
         )
   }
@@ -84,6 +90,12 @@ export const make = (dependencies: {
     }
   }
 }
+
+/** Before a message goes back that the broker may take a little later. */
+const pause = "1 second"
+
+const isTransient = (cause: Cause.Cause<HubError>): boolean =>
+  cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error.transient)
 
 /** A lost link is the session's to mend. */
 const isRecoverable = (cause: Cause.Cause<HubError>): boolean =>

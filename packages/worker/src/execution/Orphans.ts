@@ -51,6 +51,10 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
           if (!slots.running().has(fiber)) orphans.delete(fiber)
           return delivery.ack
         }
+        if (request.rejected === true) {
+          if (!slots.running().has(fiber)) orphans.delete(fiber)
+          return delivery.reject({ requeue: false })
+        }
         // It gave its message back, and this is it.
         if (!slots.running().has(fiber)) continue
         request.delivery = delivery

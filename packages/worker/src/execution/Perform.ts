@@ -5,6 +5,7 @@
 import type { HubError } from "@apium/hub/HubError"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as IsoTime from "@apium/protocol/kombu/IsoTime"
+import * as Json from "@apium/protocol/kombu/Json"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -38,6 +39,24 @@ class Misfit {
   readonly failure: Failure
   constructor(failure: Failure) {
     this.failure = failure
+  }
+}
+
+/** A definition may admit what no message can carry; stored too late, the failure would be nobody's. */
+const carried = (name: string, encoded: KombuJson | undefined): Effect.Effect<KombuJson, Misfit> => {
+  // Python's None.
+  if (encoded === undefined) return Effect.succeed(null)
+  if (encoded === null || typeof encoded === "number" || typeof encoded === "string" || typeof encoded === "boolean") {
+    return Effect.succeed(encoded)
+  }
+  try {
+    Json.stringify(encoded)
+    return Effect.succeed(encoded)
+  } catch (error) {
+    const { message } = error as Json.JsonError
+    return Effect.fail(
+      new Misfit(TaskError.encodeError(`${name}() gave a result that no message can carry: ${message}`))
+    )
   }
 }
 
@@ -100,12 +119,15 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
     )
 
   const encode = (value: A): Effect.Effect<KombuJson, Misfit> =>
-    Effect.mapErrorEager(
-      encodeResult(value) as Effect.Effect<KombuJson, Schema.SchemaError>,
-      (refused) =>
-        new Misfit(
-          TaskError.typeError(`${signature.name}() gave a result that its definition refuses: ${refused.message}`)
-        )
+    Effect.flatMapEager(
+      Effect.mapErrorEager(
+        encodeResult(value) as Effect.Effect<KombuJson, Schema.SchemaError>,
+        (refused) =>
+          new Misfit(
+            TaskError.typeError(`${signature.name}() gave a result that its definition refuses: ${refused.message}`)
+          )
+      ),
+      (encoded) => carried(signature.name, encoded)
     )
 
   /** The fields of a declared error; nothing for any other. */

@@ -29,6 +29,8 @@ export interface RateLimit {
   /** From now on, for those that wait too. 0: no limit. */
   readonly set: (task: string, startsPerSecond: number) => void
   readonly waiting: () => ReadonlyArray<Request>
+  /** How many wait. */
+  readonly backlog: () => number
   /** Takes out those that match. */
   readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
 }
@@ -127,6 +129,11 @@ export const make = (dependencies: {
       if (bucket.timer?.cancel !== undefined) fork(bucket.timer.cancel)
       bucket.timer = undefined
       release(bucket)
+    },
+    backlog: () => {
+      let count = 0
+      for (const { waiting } of buckets.values()) count += waiting.length
+      return count
     },
     waiting: () => [...buckets.values()].flatMap(({ waiting }) => MutableList.toArray(waiting)),
     remove: (matches) => {

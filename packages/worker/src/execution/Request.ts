@@ -16,6 +16,8 @@ export interface Request {
   delivery: Delivery
   /** Whatever became of the acknowledgement, this message asks for nothing any more. */
   acknowledged?: boolean
+  /** It was rejected, and is not to run again. */
+  rejected?: boolean
   readonly registered: Registered
   readonly message: TaskMessage
   /** The how manieth this worker received. */
@@ -64,12 +66,12 @@ export const timeLimit = (
   )
     return headers.timelimit
   return [
-    positive(hard ?? (override?.hard === undefined ? toSeconds(timeLimit) : override.hard)),
-    positive(soft ?? (override?.soft === undefined ? toSeconds(softTimeLimit) : override.soft))
+    positive(hard) ?? positive(override?.hard === undefined ? toSeconds(timeLimit) : override.hard),
+    positive(soft) ?? positive(override?.soft === undefined ? toSeconds(softTimeLimit) : override.soft)
   ]
 }
 
-/** Celery's 0 is no limit. */
+/** 0 is no limit, and in a header nothing that was asked for, as in Celery. */
 const positive = (limit: number | null): number | null => (limit !== null && limit > 0 ? limit : null)
 
 export const info = (request: Request, override: TimeLimits | undefined): RequestInfo => {

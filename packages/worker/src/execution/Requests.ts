@@ -5,6 +5,7 @@
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { HubError } from "@apium/hub/HubError"
 import * as Result from "effect/Result"
 import type { Discard } from "./Discard.ts"
 import type { Eta } from "./Eta.ts"
@@ -45,7 +46,7 @@ export class Requests extends Context.Service<
     /** The pool grows or shrinks with it. */
     readonly resize: (concurrency: number) => Effect.Effect<void>
     /**
-     * These are not to be run, now or when they come; bounded memory (50,000 ids, 3 hours). Those that wait here are discarded at
+     * These are not to be run, now or when they come; bounded memory (50,000 ids). Those that wait here are discarded at
      * once; those that run go on, unless terminated.
      */
     readonly revoke: (ids: ReadonlyArray<string>, how?: Terminate) => Effect.Effect<void>
@@ -59,8 +60,11 @@ export class Requests extends Context.Service<
     /** Celery's notation (`10/m`); `null` lifts the limit. Fails with the text of what is wrong. */
     readonly rateLimit: (task: string, rate: string | number | null) => Effect.Effect<void, string>
     readonly timeLimit: (task: string, limits: TimeLimits) => Effect.Effect<void>
-    /** Waits until a shutdown is through: nothing runs, nothing is held, the channel is closed. */
-    readonly drained: Effect.Effect<void>
+    /**
+     * Waits until a shutdown is through: nothing runs, nothing is held, the channel is closed. Fails when the connection has
+     * ended for good, which shuts the worker down.
+     */
+    readonly drained: Effect.Effect<void, HubError>
   }
 >()("@apium/worker/Requests") {}
 
@@ -80,7 +84,7 @@ export const make = (dependencies: {
   readonly prefetch: () => number
   /** The number of slots has changed. */
   readonly resized: () => void
-  readonly drained: Effect.Effect<void>
+  readonly drained: Effect.Effect<void, HubError>
 }): Requests["Service"] => {
   const { slots, rateLimit, eta, revoked, discard, pool, clock, totals, timeLimits } = dependencies
 

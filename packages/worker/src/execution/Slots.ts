@@ -16,6 +16,8 @@ export interface Slots {
   readonly waiting: () => ReadonlyArray<Request>
   /** How many wait. */
   readonly backlog: () => number
+  /** How many of them wait for others of their task. */
+  readonly blocked: () => number
   /** Takes out of the waiting those that match. */
   readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
   readonly running: () => ReadonlyMap<Fiber.Fiber<void>, Request>
@@ -149,6 +151,11 @@ export const make = ({
         pump()
       },
       waiting: () => lists().flatMap((list) => MutableList.toArray(list)),
+      blocked: () => {
+        let count = 0
+        for (const limit of limited.values()) count += limit.blocked.length
+        return count
+      },
       backlog: () => lists().reduce((count, list) => count + list.length, 0),
       remove,
       running: () => fibers,

@@ -207,9 +207,16 @@ export const make = (dependencies: {
     const request: Request = { delivery, registered, message, sequence: ++received, noAck }
     return registered.strategy === undefined
       ? judge(request)
-      : registered.strategy(
-          request,
-          Effect.suspend(() => judge(request))
+      : Effect.flatMap(
+          registered.strategy(
+            request,
+            Effect.suspend(() => judge(request))
+          ),
+          (decision) =>
+            // It may have taken its time.
+            decision._tag !== "Settled" && revoked.has(headers)
+              ? Effect.as(discard(request, "revoked"), settled)
+              : Effect.succeed(decision)
         )
   }
 

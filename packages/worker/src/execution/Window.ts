@@ -2,12 +2,13 @@
  * How many deliveries a worker may hold unsettled, and how that changes while it works (kombu's `QoS`, Celery's
  * `prefetch_multiplier`). Never more than asked for:
  *
- * - `prefetch`: `concurrency * multiplier`, so that the next task is there when one ends. Tasks held here until they are due
+ * - `prefetch`: `concurrency * multiplier` (0: no bound), so that the next task is there when one ends. Tasks held here until they are due
  *   do not count (up to `etaLimit`), for they would keep the due ones away.
  * - `exact`: as many as there are free slots, so that no worker holds what another could begin. A task acknowledged early
  *   has a slot and no delivery: the window is smaller by it.
  *
- * Tasks that outlived the link they came on have slots, too, and their messages come again: the window is smaller by them
+ * Tasks that wait for their rate limit, or for others of their own task, do not count either (up to 1,000): they hold up
+ * nobody else's. Tasks that outlived the link they came on have slots, too, and their messages come again: the window is smaller by them
  * until they end (Celery's `worker_enable_prefetch_count_reduction`).
  */
 export type Fetch = "prefetch" | "exact"
@@ -20,6 +21,8 @@ export interface Load {
   readonly orphans: number
   /** Held until they are due. */
   readonly held: number
+  /** Waiting for their rate limit, or for others of their own task. */
+  readonly limited: number
 }
 
 export interface Options {
@@ -28,9 +31,17 @@ export interface Options {
   readonly etaLimit: number
 }
 
-export const size = ({ fetch, multiplier, etaLimit }: Options, { concurrency, early, orphans, held }: Load): number => {
-  const scheduled = Math.min(held, etaLimit)
+/** So many tasks that wait for their own kind may be held beside the others; more would be missed elsewhere. */
+const maxLimited = 1000
+
+export const size = (
+  { fetch, multiplier, etaLimit }: Options,
+  { concurrency, early, orphans, held, limited }: Load
+): number => {
+  const scheduled = Math.min(held, etaLimit) + Math.min(limited, maxLimited)
   return fetch === "exact"
     ? Math.max(0, concurrency - early - orphans) + scheduled
-    : Math.max(1, concurrency * multiplier - orphans) + scheduled
+    : multiplier === 0
+      ? Number.POSITIVE_INFINITY
+      : Math.max(1, concurrency * multiplier - orphans) + scheduled
 }

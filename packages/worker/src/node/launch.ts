@@ -1,5 +1,6 @@
 /** A worker as a process: signals take it down the ladder of `Shutdown`. */
 import type { Signal } from "@apium/hub/Host"
+import type { HubError } from "@apium/hub/HubError"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -57,7 +58,7 @@ const keptAlive = Effect.acquireRelease(
  * Runs a worker until a signal, remote control or an interruption ends it, and gives back how far down the ladder that went.
  * While it runs, SIGTERM, SIGINT, SIGQUIT and SIGHUP (as SIGTERM) are its own; a hard shutdown exits with code 1 on the spot.
  */
-export const launch = <E, R>(worker: Layer.Layer<Worker, E, R>): Effect.Effect<Shutdown.Level, E, R> =>
+export const launch = <E, R>(worker: Layer.Layer<Worker, E, R>): Effect.Effect<Shutdown.Level, E | HubError, R> =>
   Effect.gen(function* () {
     // Before the worker has a ladder, any signal ends the start, and the third one a start that does not end.
     const starting = Shutdown.make({})

@@ -8,23 +8,16 @@
  * interrupts what runs.
  */
 import { Connection } from "@apium/hub/Connection"
-import type { Delivery } from "@apium/hub/Delivery"
 import { Host } from "@apium/hub/Host"
 import { Hub } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import { Serializers } from "@apium/hub/Serializer"
-import * as Topology from "@apium/hub/Topology"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
-import type { Channel } from "@apium/hub/Channel"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
@@ -38,14 +31,16 @@ import type { Middleware } from "../execution/Middleware.ts"
 import * as Orphans from "../execution/Orphans.ts"
 import { Pool } from "../execution/Pool.ts"
 import * as RateLimit from "../execution/RateLimit.ts"
-import type { Request } from "../execution/Request.ts"
+import * as Request from "../execution/Request.ts"
 import * as Requests from "../execution/Requests.ts"
 import * as Results from "../execution/Results.ts"
 import * as Revoked from "../execution/Revoked.ts"
+import * as Session from "../execution/Session.ts"
 import * as Slots from "../execution/Slots.ts"
 import * as Strategy from "../execution/Strategy.ts"
 import * as Trace from "../execution/Trace.ts"
-import * as Window from "../execution/Window.ts"
+import * as Tuner from "../execution/Tuner.ts"
+import type * as Window from "../execution/Window.ts"
 import type { Profile } from "../Profile.ts"
 import { Shutdown } from "../Shutdown.ts"
 import type { Countdown } from "../task/Countdown.ts"
@@ -92,12 +87,8 @@ export const layer = (
   Layer.effect(
     Requests.Requests,
     Effect.gen(function* () {
-      if (Number.isNaN(options.concurrency)) {
-        // As of an environment variable that is not set: such a worker would take tasks and never run one.
-        return yield* Effect.die(
-          new RangeError("A worker's concurrency should be how many tasks run at once, and is NaN")
-        )
-      }
+      const wrong = misfit(options)
+      if (wrong !== undefined) return yield* Effect.die(new RangeError(wrong))
       const { profile } = options
       const connection = yield* Connection
       const tasks = yield* Tasks
@@ -111,7 +102,7 @@ export const layer = (
       const results = Results.make(yield* ResultBackend)
       const publisher = Publisher.make(connection, options.queues, { profile, middleware: options.publishMiddleware })
       const discard = Discard.make(results, events)
-      const revoked = Revoked.make(clock)
+      const revoked = Revoked.make()
       const totals: Requests.Totals = new Map()
       const timeLimits = new Map<string, Requests.TimeLimits>()
       const callbacks = Callbacks.make({
@@ -147,61 +138,34 @@ export const layer = (
         node: { pid, hostname: options.hostname },
         timeLimits: (task) => timeLimits.get(task)
       })
-      let channel: Channel | undefined
-      let applied = Number.NaN
-
-      const early = (): number => {
-        let count = 0
-        for (const { acknowledged } of slots.running().values()) if (acknowledged === true) count++
-        return count
-      }
-
-      const bounds: Window.Options = {
-        fetch: options.fetch ?? "prefetch",
-        multiplier: options.prefetchMultiplier ?? 4,
-        etaLimit: options.etaTaskLimit ?? 50_000
-      }
-      const window = (): number =>
-        Window.size(bounds, {
-          concurrency: slots.concurrency(),
-          early: bounds.fetch === "exact" ? early() : 0,
-          orphans: orphans.running(),
-          held: eta.held()
-        })
-
-      /** Without acknowledgements there is no window: open while there is room for more. */
-      const room = Latch.makeUnsafe(true)
-
-      const tune = (): void => {
-        if (profile.noAck) {
-          const full =
-            slots.backlog() + rateLimit.waiting().length >= options.concurrency || eta.held() >= bounds.etaLimit
-          if (full) room.closeUnsafe()
-          else room.openUnsafe()
-          return
-        }
-        if (channel === undefined) return
-        const size = window()
-        if (size === applied) return
-        applied = size
-        // A channel that cannot be asked any more is replaced.
-        fork(Effect.ignore(channel.qos(size)))
-      }
-
       const slots = yield* Slots.make({
         concurrency: Math.max(1, Math.min(options.concurrency, pool.size())),
         run: (request) => {
           const { name } = request.registered.task
           totals.set(name, (totals.get(name) ?? 0) + 1)
+          // The window is smaller before the acknowledgement makes room in it.
+          if (exact && !Request.acksLate(request)) {
+            beginning = 1
+            tuner.tune()
+            beginning = 0
+          }
           return trace.run(request)
         },
-        died: trace.died,
-        changed: () => tune(),
+        died: (request, cause) =>
+          Effect.catchCause(trace.died(request, cause), (worse) =>
+            Effect.andThen(
+              Effect.logError("A task could not be concluded, and goes back to its queue", worse),
+              Effect.ignore(request.delivery.reject({ requeue: true }))
+            )
+          ),
+        changed: () => tuner.tune(),
         // The moment a shutdown is asked for, long before its session has heard of it.
         open: () => shutdown.level() === "running" || (profile.noAck && !Drain.isCold(shutdown.level()))
       })
-      const admit = (request: Request): void => {
+      const admit = (request: Request.Request): void => {
         if (!rateLimit.holds(request)) slots.submit(request)
+        const { rateLimit: rate, concurrency } = request.registered.task.options
+        if (rate !== undefined || concurrency !== undefined) tuner.tune()
       }
       const rateLimit = RateLimit.make({ hub, clock, fork, due: slots.submit })
       const orphans = Orphans.make(slots, yield* Effect.scope)
@@ -211,13 +175,33 @@ export const layer = (
         clock,
         keeper: connection.capabilities.delay === "worker" ? "worker" : profile.delay,
         due: admit,
-        changed: tune
+        changed: () => tuner.tune()
       })
-      const drained = Deferred.makeUnsafe<void>()
-      /** Open while there is no session. */
-      const between = Latch.makeUnsafe(true)
+      const exact = options.fetch === "exact"
+      /** One that is about to be acknowledged before it runs. */
+      let beginning = 0
+      const early = (): number => {
+        let count = beginning
+        for (const request of slots.running().values()) if (!Request.acksLate(request)) count++
+        return count
+      }
+      const etaLimit = options.etaTaskLimit ?? 50_000
+      const tuner = Tuner.make({
+        bounds: { fetch: options.fetch ?? "prefetch", multiplier: options.prefetchMultiplier ?? 4, etaLimit },
+        noAck: profile.noAck,
+        load: () => ({
+          concurrency: slots.concurrency(),
+          early: exact ? early() : 0,
+          orphans: orphans.running(),
+          held: eta.held(),
+          limited: rateLimit.backlog() + slots.blocked()
+        }),
+        full: () => slots.backlog() + rateLimit.backlog() >= slots.concurrency() || eta.held() >= etaLimit,
+        fork
+      })
+      const drained = Deferred.makeUnsafe<void, HubError>()
 
-      const received = ({ message: { headers, args, kwargs } }: Request): void => {
+      const received = ({ message: { headers, args, kwargs } }: Request.Request): void => {
         if (!events.enabled()) return
         events.send("task-received", {
           uuid: headers.id,
@@ -248,93 +232,28 @@ export const layer = (
       const intake = Intake.make({ orphans, strategy, dispatch })
       const drain = Drain.make({ connection, shutdown, slots, rateLimit, eta, intake, noAck: profile.noAck })
 
-      const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void, HubError> =>
-        profile.noAck
-          ? Effect.andThen(
-              intake.take(deliveries),
-              // There is no window: what is not taken waits in the broker.
-              Effect.suspend(() => {
-                tune()
-                return room.await
-              })
-            )
-          : intake.take(deliveries)
-
-      const open = Effect.gen(function* () {
-        const opened = yield* connection.channel
-        const names = yield* Topology.declare(opened, { queues: options.queues })
-        channel = opened
-        applied = Number.NaN
-        if (!profile.noAck) {
-          applied = window()
-          yield* opened.qos(applied)
-        }
-        return names.map((name) => opened.consume(name, { noAck: profile.noAck }))
-      })
-
-      /** One link's worth: what is unsettled when its channel closes goes back to its queue, next in line. */
-      const session = Effect.gen(function* () {
-        // Whoever stops us while the broker is away does not wait for it.
-        const consumers = yield* Effect.raceFirst(open, Effect.as(shutdown.reached("warm"), undefined))
-        if (consumers === undefined) return
-        const consume = Effect.forEach(consumers, (consumer) => Stream.runForEachArray(consumer, take), {
-          concurrency: "unbounded",
-          discard: true
-        })
-        yield* Effect.raceFirst(consume, shutdown.reached("warm"))
-        yield* Effect.raceFirst(eta.settled, shutdown.reached("cold"))
-        yield* drain.giveBack
-        yield* drain.finish
-      }).pipe(
-        Effect.onError(() =>
-          Effect.gen(function* () {
-            yield* orphans.mark
-            yield* eta.interrupt
-            if (!profile.noAck) {
-              // The broker has them back.
-              intake.takeBack()
-              drain.takeBack()
-            }
-            if (options.cancelLongRunningTasksOnConnectionLoss !== true) return
-            for (const [fiber, { acknowledged, noAck }] of slots.running()) {
-              // Of those that were acknowledged nobody has the message any more.
-              if (acknowledged !== true && noAck !== true) fiber.interruptUnsafe()
-            }
-          })
-        ),
-        Effect.scoped,
-        Effect.ensuring(
-          Effect.suspend(() => {
-            channel = undefined
-            return between.open
-          })
-        )
-      )
-
-      const stopping = shutdown.reached("warm")
-
       // A worker whose queues the broker refuses is not started. (One that the broker is to name would get a name for nothing.)
       yield* connection.declare({ queues: options.queues.filter(({ name }) => name !== "") })
 
+      const session = Session.run({
+        connection,
+        shutdown,
+        queues: options.queues,
+        noAck: profile.noAck,
+        cancelLongRunningTasks: options.cancelLongRunningTasksOnConnectionLoss === true,
+        tuner,
+        intake,
+        slots,
+        orphans,
+        eta,
+        drain
+      })
       yield* hub.run(
         "tasks",
-        Effect.suspend(() =>
-          shutdown.level() === "running" ? Effect.andThen(between.close, session) : Effect.void
-        ).pipe(
-          connection.recover,
-          // Once it has begun, only a stop ends a worker: what no fresh link mends (a queue declared otherwise) somebody else may.
-          Effect.tapError((error) =>
-            Effect.logError("The worker cannot consume, and tries again", { reason: error.message })
-          ),
-          Effect.retry(patient),
-          // A stop does not wait for the pause before the next attempt.
-          Effect.raceFirst(Effect.andThen(stopping, between.await)),
-          // Tasks outlive the link they came on: the last of them may end long after the session.
-          Effect.andThen(drain.finish),
-          Effect.ensuring(Deferred.succeed(drained, undefined))
-        )
+        Effect.onExit(session, (exit) => Deferred.done(drained, exit))
       )
-      yield* Effect.addFinalizer(() => Effect.andThen(shutdown.request("warm"), Deferred.await(drained)))
+      const through = Effect.andThen(shutdown.request("warm"), Effect.ignore(Deferred.await(drained)))
+      yield* Effect.addFinalizer(() => through)
 
       return Requests.make({
         slots,
@@ -346,14 +265,18 @@ export const layer = (
         clock,
         totals,
         timeLimits,
-        prefetch: window,
-        resized: tune,
+        prefetch: tuner.size,
+        resized: tuner.tune,
         drained: Deferred.await(drained)
       })
     })
   )
 
-/** A second, doubling to half a minute. */
-const patient = Schedule.modifyDelay(Schedule.exponential("1 second"), ({ duration }) =>
-  Effect.succeed(Duration.min(duration, Duration.seconds(30)))
-)
+/** As of an environment variable that is not set: such a worker would take tasks and never run one. */
+const misfit = ({ concurrency, prefetchMultiplier = 4, etaTaskLimit = 0 }: Options): string | undefined => {
+  if (Number.isNaN(concurrency)) return "A worker's concurrency should be how many tasks run at once, and is NaN"
+  if (!(prefetchMultiplier >= 0)) {
+    return `prefetchMultiplier should be how many deliveries a slot may hold (0: no bound), and is ${prefetchMultiplier}`
+  }
+  return etaTaskLimit >= 0 ? undefined : `etaTaskLimit should be how many tasks may be held, and is ${etaTaskLimit}`
+}

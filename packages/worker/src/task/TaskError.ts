@@ -104,6 +104,13 @@ export const typeError = (message: string): Failure => ({
   excModule: "builtins"
 })
 
+/** A value that no serializer takes (kombu.exceptions.EncodeError). */
+export const encodeError = (message: string): Failure => ({
+  excType: "EncodeError",
+  excMessage: [message],
+  excModule: "kombu.exceptions"
+})
+
 /** A value of the right type that makes no sense. */
 export const valueError = (message: string): Failure => ({
   excType: "ValueError",

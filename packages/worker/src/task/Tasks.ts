@@ -96,9 +96,10 @@ export class Tasks extends Context.Service<
 }
 
 /** What is wrong with a definition: found before a worker takes its tasks and never runs one. */
-const misfit = ({ options: { rateLimit, concurrency } }: AnyTask): string | undefined => {
+const misfit = ({ options: { rateLimit, concurrency, maxDeliveries = 1 } }: AnyTask): string | undefined => {
   const rate = RateLimit.parse(rateLimit ?? null)
   if (Result.isFailure(rate)) return rate.failure
+  if (!(maxDeliveries >= 1)) return `A task's maxDeliveries should be 1 at least, and is ${maxDeliveries}`
   return concurrency === undefined || concurrency >= 1
     ? undefined
     : `A task's concurrency should be how many of it run at once, and is ${concurrency}`

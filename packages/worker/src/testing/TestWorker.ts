@@ -134,7 +134,7 @@ export const layer = <const Handlers extends ReadonlyArray<Handler>, E = never, 
           names,
           running: () => running,
           requests: requests!,
-          stopped: Context.get(worker, Worker.Worker).stopped
+          stopped: Effect.ignore(Context.get(worker, Worker.Worker).stopped)
         })
       )
     })

@@ -3,6 +3,7 @@ import * as Exchange from "@apium/hub/Exchange"
 import { HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
 import { Client } from "@apium/worker/client/Client"
+import * as Profile from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
@@ -48,6 +49,9 @@ const properties: Readonly<Record<string, string>> = {
 
 const add = Task.make("wire.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
 const echo = Task.raw("wire.echo")
+
+/** Lets the broker drop what is too late, as Celery's messages do. */
+const dropping = Effect.provide(Client.layerWith({ profile: { ...Profile.durable, expiry: "broker" } }))
 
 /** The one message in a queue, taken. */
 const sent = (queue = "celery") =>
@@ -102,7 +106,7 @@ describe("a message", () => {
         assert.strictEqual(delivery.message.properties.priority, python.properties.priority)
         assert.strictEqual(delivery.message.properties.expiration, python.properties.expiration)
         assert.deepStrictEqual(delivery.route, { exchange: "", routingKey: "celery" })
-      })
+      }).pipe(dropping)
     )
   }
 
@@ -124,7 +128,7 @@ describe("a message", () => {
       assert.strictEqual(yield* waiting("celery"), 0)
       yield* TestClock.adjust("1 millis")
       assert.strictEqual((yield* sent()).message.headers.eta, "2023-11-14T22:13:22.123000+00:00")
-    })
+    }).pipe(dropping)
   )
 
   test(
@@ -199,7 +203,7 @@ describe("a message", () => {
         [own.properties.priority, own.properties.expiration, own.headers.ignore_result],
         [1, "1000", false]
       )
-    })
+    }).pipe(dropping)
   )
 
   test(
@@ -388,6 +392,19 @@ describe("what cannot be sent", () => {
       yield* add.applyAsync({ x: 1, y: 2 }, { expires: Duration.millis(-5000) })
       const [delivery] = yield* takeAll("celery")
       assert.isTrue(delivery === undefined || Number(delivery.message.properties.expiration) >= 0)
+    }).pipe(dropping)
+  )
+
+  test(
+    "in the durable profile nobody drops what is too late without a word: a worker revokes it",
+    Effect.gen(function* () {
+      const result = yield* add.applyAsync({ x: 1, y: 2 }, { expires: "1 second" })
+      yield* TestClock.adjust("1 minute")
+      yield* start(
+        {},
+        Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))
+      )
+      assert.deepInclude(yield* Effect.flip(result.get), { state: "REVOKED", excType: "TaskRevokedError" })
     })
   )
 })

@@ -6,6 +6,7 @@ import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import { Client } from "@apium/worker/client/Client"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Signature from "@apium/worker/client/Signature"
+import * as Profile from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
@@ -107,7 +108,7 @@ describe("callbacks", () => {
     "keep the options of their signatures",
     Effect.gen(function* () {
       yield* TestClock.setTime(1_700_000_000_000)
-      yield* start({}, AddLive)
+      yield* start({ profile: { ...Profile.durable, expiry: "broker" } }, AddLive)
       const [only] = yield* sent({
         callbacks: [
           python("py.log", {

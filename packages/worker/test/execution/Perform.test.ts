@@ -5,7 +5,7 @@ import * as TaskError from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, describe } from "@effect/vitest"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { celery, consumers, settle, start, takeAll, test, waiting } from "../support/World.ts"
 
@@ -51,6 +51,38 @@ describe("a run", () => {
       )
       yield* Effect.exit((yield* plain.delay({})).get)
       assert.isTrue(interrupted)
+    })
+  )
+})
+
+describe("a result that its definition admits and no message can carry", () => {
+  const anything = Task.make("proj.anything", { params: {}, result: Schema.Unknown })
+  for (const [what, value] of [
+    ["a function", () => 1],
+    ["a function inside", { deep: [() => 1] }],
+    ["a symbol", Symbol("s")]
+  ] as const) {
+    test(
+      `fails its task: ${what}`,
+      Effect.gen(function* () {
+        yield* start(
+          {},
+          Tasks.handle(anything, () => Effect.succeed(value))
+        )
+        const error = yield* Effect.flip((yield* anything.delay({})).get)
+        assert.deepInclude(error, { _tag: "TaskFailed", state: "FAILURE", excType: "EncodeError" })
+      })
+    )
+  }
+
+  test(
+    "but nothing at all is null",
+    Effect.gen(function* () {
+      yield* start(
+        {},
+        Tasks.handle(anything, () => Effect.undefined)
+      )
+      assert.isNull(yield* (yield* anything.delay({})).get)
     })
   )
 })

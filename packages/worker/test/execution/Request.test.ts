@@ -20,7 +20,8 @@ describe("time limits", () => {
     assert.deepStrictEqual(limits([null, null], defined), [60, 1.5])
     assert.deepStrictEqual(limits([5, null], defined), [5, 1.5])
     assert.deepStrictEqual(limits([5, 4], {}), [5, 4])
-    assert.deepStrictEqual(limits([0, 0], defined), [null, null])
+    assert.deepStrictEqual(limits([0, 0], defined), [60, 1.5])
+    assert.deepStrictEqual(limits([0, 0], {}), [null, null])
     assert.deepStrictEqual(limits([null, null], { timeLimit: "Infinity" }), [null, null])
   })
 

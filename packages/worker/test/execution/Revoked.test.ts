@@ -1,11 +1,10 @@
 import * as Revoked from "@apium/worker/execution/Revoked"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
-import { TestClock } from "effect/testing"
+import { Effect } from "effect"
 
 const task = (id: string, stamps: Readonly<Record<string, unknown>> = {}) => ({ id, stamps })
 
-const make = Effect.map(Clock.Clock, Revoked.make)
+const make = Effect.sync(Revoked.make)
 
 describe("revoked tasks", () => {
   it.effect("are known by their ids", () =>
@@ -29,20 +28,6 @@ describe("revoked tasks", () => {
       assert.isFalse(revoked.has(task("1", { tenant: "77" })))
       assert.isFalse(revoked.has(task("1", { other: "7" })))
       assert.deepStrictEqual(revoked.ids(), [])
-    })
-  )
-
-  it.effect("are forgotten after three hours, counted from the last time", () =>
-    Effect.gen(function* () {
-      const revoked = yield* make
-      revoked.add("1")
-      revoked.add("2")
-      yield* TestClock.adjust(Revoked.expires - 1)
-      assert.isTrue(revoked.has(task("1")))
-      revoked.add("2")
-      yield* TestClock.adjust(1)
-      assert.isFalse(revoked.has(task("1")))
-      assert.deepStrictEqual(revoked.ids(), ["2"])
     })
   )
 

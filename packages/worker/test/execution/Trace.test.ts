@@ -1,5 +1,5 @@
 import type { Delivery } from "@apium/hub/Delivery"
-import { ConnectionLost, fail, Nacked } from "@apium/hub/HubError"
+import { ConnectionLost, fail, FrameTooLarge, Nacked } from "@apium/hub/HubError"
 import * as Message from "@apium/hub/Message"
 import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as Signature from "@apium/protocol/celery/Signature"
@@ -23,6 +23,7 @@ import { Clock, Deferred, Effect, Fiber, Layer, Logger, Option, Stream } from "e
 import { TestClock } from "effect/testing"
 
 const lost = fail(new ConnectionLost({ cause: "closed", text: "away" }))
+const refused = fail(new FrameTooLarge({ size: 200_000, limit: 131_072 }))
 const nacked = fail(new Nacked({ exchange: "", routingKey: "celery" }))
 
 interface Broken {
@@ -321,7 +322,7 @@ describe("when something is away", () => {
 
   it.effect("a retry the broker refuses for good is a failure, and no endless loop", () =>
     Effect.gen(function* () {
-      const { log, states, run } = yield* traced({ retry }, Effect.die(new Error("flaked")), { publish: () => nacked })
+      const { log, states, run } = yield* traced({ retry }, Effect.die(new Error("flaked")), { publish: () => refused })
       yield* run
       assert.deepStrictEqual(log, [
         "task-started",
@@ -400,9 +401,21 @@ describe("what a success sends", () => {
     })
   )
 
-  it.effect("is refused for good: a failure, and no endless loop", () =>
+  it.effect("is refused for now: nothing is stored, and the message goes back", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* logged({}, Effect.void, { embed: { callbacks: link }, publish: () => nacked }), [
+        "task-started",
+        "run",
+        "send proj.next",
+        "requeue",
+        "task-rejected"
+      ])
+    })
+  )
+
+  it.effect("is refused for good: a failure, and no endless loop", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* logged({}, Effect.void, { embed: { callbacks: link }, publish: () => refused }), [
         "task-started",
         "run",
         "send proj.next",
@@ -438,7 +451,7 @@ describe("what a failure sends", () => {
         "requeue",
         "task-rejected"
       ])
-      assert.deepStrictEqual(yield* logged({}, Effect.die("no"), { embed, publish: () => nacked }), [
+      assert.deepStrictEqual(yield* logged({}, Effect.die("no"), { embed, publish: () => refused }), [
         ...sent,
         "ack",
         "task-failed"
