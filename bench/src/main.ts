@@ -14,7 +14,9 @@ const names = globSync("*.bench.ts", { cwd: import.meta.dirname })
   .map((file) => file.slice(0, -".bench.ts".length))
   .toSorted()
 
-const load = async (name: string): Promise<Bench.Timed | Bench.Once> => (await import(`./${name}.bench.ts`)).default
+/** A file holds a benchmark, or a row of them. */
+const load = async (name: string): Promise<ReadonlyArray<Bench.Timed | Bench.Once>> =>
+  [(await import(`./${name}.bench.ts`)).default].flat()
 
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
@@ -28,9 +30,10 @@ const count = (value: number): string => Math.round(value).toLocaleString("en")
 const times = (ratio: number): string => `${ratio.toFixed(2)} x`
 
 if (name === undefined) {
-  for (const name of names) console.log(`${name.padEnd(20)}  ${(await load(name)).title}`)
+  for (const name of names) {
+    for (const { title } of await load(name)) console.log(`${name.padEnd(20)}  ${title}`)
+  }
 } else if (names.includes(name)) {
-  const bench = await load(name)
   const machine = {
     cpus: os.cpus().length,
     model: os.cpus()[0]?.model,
@@ -38,40 +41,42 @@ if (name === undefined) {
     system: `${os.type()} ${os.arch()}`,
     node: process.version
   }
-  console.log(`${bench.title} (${machine.cpus} x ${machine.model}, Node.js ${machine.node})\n`)
+  const reports: Array<object> = []
+  for (const bench of await load(name)) {
+    console.log(`${bench.title} (${machine.cpus} x ${machine.model}, Node.js ${machine.node})\n`)
 
-  let results: ReadonlyArray<Bench.TimedResult> | ReadonlyArray<Bench.OnceResult>
-  if ("contestants" in bench) {
-    results = await Bench.runTimed(bench)
-    const rows = results.map(({ name, rate, ratio, noise }) => [
-      name,
-      count(rate),
-      times(ratio),
-      `${noise.toFixed(1)} %`
-    ])
-    table([["", `${bench.unit}/s`, "ratio", "noise"], ...rows])
-    if (values.profile === true) {
-      for (const contestant of bench.contestants) {
-        const { groups, functions } = await profile(contestant)
-        console.log(`\nWhere the time of "${contestant.name}" goes, self time`)
-        table(
-          [...groups, { name: "", share: Number.NaN }, ...functions].map(({ name, share }) => [
-            name,
-            Number.isNaN(share) ? "" : `${share.toFixed(1)} %`
-          ])
-        )
+    let results: ReadonlyArray<Bench.TimedResult> | ReadonlyArray<Bench.OnceResult>
+    if ("contestants" in bench) {
+      results = await Bench.runTimed(bench)
+      const rows = results.map(({ name, rate, ratio, noise }) => [
+        name,
+        count(rate),
+        times(ratio),
+        `${noise.toFixed(1)} %`
+      ])
+      table([["", `${bench.unit}/s`, "ratio", "noise"], ...rows])
+      if (values.profile === true) {
+        for (const contestant of bench.contestants) {
+          const { groups, functions } = await profile(contestant)
+          console.log(`\nWhere the time of "${contestant.name}" goes, self time`)
+          table(
+            [...groups, { name: "", share: Number.NaN }, ...functions].map(({ name, share }) => [
+              name,
+              Number.isNaN(share) ? "" : `${share.toFixed(1)} %`
+            ])
+          )
+        }
       }
+    } else {
+      results = await Bench.runOnce(bench)
+      table([["", bench.unit, "ratio"], ...results.map(({ name, value, ratio }) => [name, count(value), times(ratio)])])
     }
-  } else {
-    results = await Bench.runOnce(bench)
-    table([["", bench.unit, "ratio"], ...results.map(({ name, value, ratio }) => [name, count(value), times(ratio)])])
+    const { title, unit } = bench
+    reports.push({ name, title, unit, machine, at: new Date().toISOString(), results })
+    console.log("")
   }
   if (values.json !== undefined) {
-    const { title, unit } = bench
-    writeFileSync(
-      values.json,
-      `${JSON.stringify({ name, title, unit, machine, at: new Date().toISOString(), results }, null, 2)}\n`
-    )
+    writeFileSync(values.json, `${JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2)}\n`)
   }
 } else {
   console.error(`No benchmark ${name}: there is ${names.join(", ")}`)
