@@ -77,7 +77,7 @@ export const replace =
   <S extends Steps & { readonly [_ in Name]: unknown }>(
     self: Blueprint<S>
   ): Blueprint<Omit<S, Name> & { readonly [_ in Name]: Step<P, E, R> }> =>
-    set(self, name, step, self.doubled)
+    set(self, name, step, self.doubled === name ? undefined : self.doubled)
 
 const set = <S extends Steps, Name extends string, T extends AnyStep>(
   self: Blueprint<S>,
@@ -98,7 +98,7 @@ export const remove =
       if (other === name) continue
       left[other] = { ...step, requires: step.requires?.filter((required) => required !== name) }
     }
-    return build(left as unknown as Omit<S, Name>, self.doubled)
+    return build(left as unknown as Omit<S, Name>, self.doubled === name ? undefined : self.doubled)
   }
 
 const requirements = (step: AnyStep): ReadonlyArray<string> => step.requires ?? []

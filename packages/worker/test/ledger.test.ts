@@ -6,11 +6,12 @@ import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Ignore, Reject } from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
-import { Clock, Effect, Option, Schema } from "effect"
+import { Clock, Effect, Option, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { random } from "../../protocol/test/support/Random.ts"
 import * as Ledger from "../../../test/support/Ledger.ts"
-import { settle, start, stored, test, waiting } from "./support/World.ts"
+import * as SlowWorld from "./support/SlowWorld.ts"
+import { settle, start, stored, test, waiting, type World } from "./support/World.ts"
 
 const kinds = ["success", "failure", "retry", "ignore", "reject", "expired", "unknown", "early"] as const
 type Kind = (typeof kinds)[number]
@@ -47,10 +48,23 @@ const tasks = {
   early: Task.make("ledger.early", { params, result: Schema.Number, acksLate: false })
 }
 
+type Run = <A, E>(name: string, effect: Effect.Effect<A, E, World | Scope.Scope>, timeout: number) => void
+
+/** One broker whose every verb is through at once, and one that takes a turn to hear and a turn to answer. */
+const brokers: ReadonlyArray<readonly [string, Run]> = [
+  ["embedded", test],
+  [
+    "asynchronous",
+    (name, effect, timeout) => SlowWorld.test(name, Effect.andThen(SlowWorld.asynchronous, effect), timeout)
+  ]
+]
+
 describe("the ledger", () => {
-  for (const seed of [1, 20_261_121]) {
-    test(
-      `every one of 5,000 accepted tasks ends as it should, whatever happens to the link (seed ${seed})`,
+  for (const [answers, seed, run] of brokers.flatMap(([answers, run]) =>
+    [1, 20_261_121].map((seed) => [answers, seed, run] as const)
+  )) {
+    run(
+      `every one of 5,000 accepted tasks ends as it should, whatever happens to the link (${answers} broker, seed ${seed})`,
       Effect.gen(function* () {
         const r = random(seed)
         const client = yield* Client
@@ -144,13 +158,15 @@ describe("the ledger", () => {
           if (kind === "expired") assert.strictEqual(ledger.effects(runOf(id, 0)), 0)
         }
         const report = ledger.report()
-        console.log(`ledger, seed ${seed}: ${report.line} sent=${accepted.size} cuts=${cuts} refused=${refused}`)
+        console.log(
+          `ledger, ${answers} broker, seed ${seed}: ${report.line} sent=${accepted.size} cuts=${cuts} refused=${refused}`
+        )
         assert.deepStrictEqual([report.lost, report.unknown], [[], []])
         assert.strictEqual(accepted.size, 5000)
         assert.isAtLeast(cuts, 100)
         assert.strictEqual(yield* waiting("celery"), 0)
       }),
-      30_000
+      60_000
     )
   }
 })

@@ -16,24 +16,45 @@ export interface Orphans {
   readonly running: () => number
   /** The link is lost: all that runs now is orphaned. */
   readonly mark: Effect.Effect<void>
+  /** A run has ended. Its acknowledgement may have gone into a link that was lost by then, and nobody can know. */
+  readonly ended: (request: Request) => void
   /**
-   * Settles the delivery some day, if it is of a task that ran when the link was lost; else `undefined`. Asked before anything
-   * is decided about the message: it may be past its expiry by now, and the run is not.
+   * Settles the delivery some day, if it is of a task that ran when the link was lost or ended around that time; else
+   * `undefined`. Asked before anything is decided about the message: it may be past its expiry by now, and the run is not.
    */
   readonly adopt: (delivery: Delivery) => Effect.Effect<void, HubError> | undefined
 }
 
-/** How many runs that ended while their link was away are remembered. */
+/** How many runs that have ended are remembered, a hundred bytes each. */
 const maxEnded = 1000
 
+interface Ended {
+  readonly id: string
+  readonly retries: number
+  readonly rejected: boolean
+}
+
 export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
-  let orphans: Map<Fiber.Fiber<void>, Request> = new Map()
+  let orphans: ReadonlyMap<Fiber.Fiber<void>, Request> = new Map()
+  const ended: Array<Ended> = []
+  let oldest = 0
+
+  const adoptRunning = (delivery: Delivery, id: unknown, retries: unknown) => {
+    for (const [fiber, request] of orphans) {
+      const known = request.message.headers
+      // One that has given its message back is run again: this may be it.
+      if (known.id !== id || known.retries !== retries || !slots.running().has(fiber)) continue
+      if (request.acknowledged === true) return delivery.ack
+      request.delivery = delivery
+      // Should that run be giving it back at this moment, so does this; else it is one settle too many, a no-op.
+      const after = Effect.andThen(Fiber.await(fiber), Effect.ignore(delivery.reject({ requeue: true })))
+      return Effect.asVoid(Effect.forkIn(after, scope))
+    }
+    return undefined
+  }
+
   return {
-    // A link may be lost again before what ended meanwhile has come again: the latest of those are remembered.
-    mark: Effect.sync(() => {
-      const ended = [...orphans].filter(([fiber]) => !slots.running().has(fiber))
-      orphans = new Map([...ended.slice(-maxEnded), ...slots.running()])
-    }),
+    mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
     running: () => {
       // Mostly there are none, and this is asked for each task.
       if (orphans.size === 0) return 0
@@ -41,28 +62,19 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
       for (const fiber of orphans.keys()) if (slots.running().has(fiber)) count++
       return count
     },
+    ended: ({ acknowledged, rejected, message: { headers } }) => {
+      if (acknowledged !== true && rejected !== true) return
+      ended[oldest] = { id: headers.id, retries: headers.retries, rejected: rejected === true }
+      oldest = (oldest + 1) % maxEnded
+    },
     adopt: (delivery) => {
       if (!delivery.redelivered) return undefined
       const { id, retries = 0 } = delivery.message.headers
-      for (const [fiber, request] of orphans) {
-        const known = request.message.headers
-        if (known.id !== id || known.retries !== retries) continue
-        if (request.acknowledged === true) {
-          if (!slots.running().has(fiber)) orphans.delete(fiber)
-          return delivery.ack
-        }
-        if (request.rejected === true) {
-          if (!slots.running().has(fiber)) orphans.delete(fiber)
-          return delivery.reject({ requeue: false })
-        }
-        // It gave its message back, and this is it.
-        if (!slots.running().has(fiber)) continue
-        request.delivery = delivery
-        // Should that run be giving it back at this moment, so does this; else it is one settle too many, a no-op.
-        const after = Effect.andThen(Fiber.await(fiber), Effect.ignore(delivery.reject({ requeue: true })))
-        return Effect.asVoid(Effect.forkIn(after, scope))
-      }
-      return undefined
+      const adopted = adoptRunning(delivery, id, retries)
+      if (adopted !== undefined) return adopted
+      const before = ended.find((one) => one.id === id && one.retries === retries)
+      if (before === undefined) return undefined
+      return before.rejected ? delivery.reject({ requeue: false }) : delivery.ack
     }
   }
 }

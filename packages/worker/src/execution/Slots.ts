@@ -35,6 +35,7 @@ export interface Options {
   readonly run: (request: Request) => Effect.Effect<void>
   /** Concludes a run that ended without concluding itself. */
   readonly died: (request: Request, cause: Cause.Cause<never>) => Effect.Effect<void>
+  readonly ended?: ((request: Request) => void) | undefined
   /** A run has begun, or ended. */
   readonly changed?: (() => void) | undefined
   /** Whether anything may begin at all now. Asked before each run. */
@@ -46,6 +47,7 @@ export const make = ({
   concurrency: initial,
   run,
   died,
+  ended: over,
   changed,
   open = () => true
 }: Options): Effect.Effect<Slots, never, Scope.Scope> =>
@@ -79,6 +81,7 @@ export const make = ({
     }
 
     const ended = (request: Request): void => {
+      over?.(request)
       const limit = limitOf(request)
       if (limit === undefined) return
       limit.running--

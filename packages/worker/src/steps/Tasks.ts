@@ -158,6 +158,7 @@ export const layer = (
               Effect.ignore(request.delivery.reject({ requeue: true }))
             )
           ),
+        ended: (request) => orphans.ended(request),
         changed: () => tuner.tune(),
         // The moment a shutdown is asked for, long before its session has heard of it.
         open: () => shutdown.level() === "running" || (profile.noAck && !Drain.isCold(shutdown.level()))

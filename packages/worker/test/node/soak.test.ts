@@ -60,11 +60,23 @@ const collect: () => void = (() => {
   return vm.runInNewContext("gc") as () => void
 })()
 
-/**
- * RELIABILITY H1: 1 MB per 100,000 tasks are 10 bytes per task. No bound where `gc` leaves much of what is garbage: on Deno
- * one run of many grew by 39 bytes per task, and others shrank.
- */
-const limits: Readonly<Record<typeof runtime, number>> = { node: 10, bun: 10, deno: Number.POSITIVE_INFINITY }
+interface Bound {
+  /** Bytes per task. */
+  readonly limit: number
+  readonly because: string
+}
+
+const H1: Bound = { limit: 10, because: "RELIABILITY H1: 1 MB per 100,000 tasks" }
+
+const bounds: Readonly<Record<typeof runtime, Bound>> = {
+  node: H1,
+  bun: H1,
+  deno: {
+    limit: Number.POSITIVE_INFINITY,
+    because:
+      "Effect makes an AsyncResource for each pause of a fiber, and one of Deno 2.9.6 holds the one it was made in"
+  }
+}
 
 const heap = () => {
   collect()
@@ -162,7 +174,8 @@ describe("a worker that ran 100,000 tasks of every outcome", () => {
         const bytesPerTask = slope(sizes.slice(warmUp))
         const shown = sizes.map((size) => (size / 2 ** 20).toFixed(1)).join(", ")
         console.log(`heap after each 10,000 tasks, MiB: ${shown}; slope ${bytesPerTask.toFixed(2)} bytes per task`)
-        assert.isBelow(bytesPerTask, limits[runtime])
+        const { limit, because } = bounds[runtime]
+        assert.isBelow(bytesPerTask, limit, because)
         yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
         for (const [kind, count] of activeResources()) assert.isAtMost(count, resources.get(kind) ?? 0, kind)
         assert.strictEqual(fibers, 0)
