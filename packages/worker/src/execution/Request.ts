@@ -9,7 +9,12 @@ import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
 import * as Acknowledgement from "./Acknowledgement.ts"
 import type { Job } from "./Pool.ts"
-import type { TimeLimits } from "./Requests.ts"
+
+/** What is set for all runs of a task in this worker from now on; seconds, `null` for no limit, left out for unchanged. */
+export interface TimeLimits {
+  readonly hard?: number | null | undefined
+  readonly soft?: number | null | undefined
+}
 
 export interface Request {
   /** Replaced when the link of the first one was lost and the message came again while the task runs. */

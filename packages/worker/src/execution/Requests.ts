@@ -11,7 +11,7 @@ import type { Discard } from "./Discard.ts"
 import type { Eta } from "./Eta.ts"
 import type { Pool } from "./Pool.ts"
 import * as RateLimit from "./RateLimit.ts"
-import type { Request } from "./Request.ts"
+import type { Request, TimeLimits } from "./Request.ts"
 import * as Revoked from "./Revoked.ts"
 import type { Slots } from "./Slots.ts"
 
@@ -20,12 +20,6 @@ export interface Terminate {
   readonly terminate?: boolean | undefined
   /** Celery's name of the signal, shown to monitors; `SIGTERM` unless said otherwise. */
   readonly signal?: string | undefined
-}
-
-/** What is set for all runs of a task in this worker from now on; seconds, `null` for no limit, left out for unchanged. */
-export interface TimeLimits {
-  readonly hard?: number | null | undefined
-  readonly soft?: number | null | undefined
 }
 
 export class Requests extends Context.Service<

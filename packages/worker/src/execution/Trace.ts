@@ -19,7 +19,6 @@ import * as Middleware from "./Middleware.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Job, Pool } from "./Pool.ts"
 import * as Request from "./Request.ts"
-import type { TimeLimits } from "./Requests.ts"
 import type { Results } from "./Results.ts"
 
 export interface Trace {
@@ -37,7 +36,7 @@ export const make = (dependencies: {
   readonly clock: Clock.Clock
   readonly node: { readonly pid: number; readonly hostname: string }
   /** What remote control has set for a task. */
-  readonly timeLimits: (task: string) => TimeLimits | undefined
+  readonly timeLimits: (task: string) => Request.TimeLimits | undefined
   readonly middleware: ReadonlyArray<Middleware.Middleware>
   /** A redelivered task whose SUCCESS is stored is not run again (Celery's `worker_deduplicate_successful_tasks`). */
   readonly deduplicateSuccessfulTasks: boolean

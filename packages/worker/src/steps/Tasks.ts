@@ -104,7 +104,7 @@ export const layer = (
       const discard = Discard.make(results, events)
       const revoked = Revoked.make()
       const totals: Requests.Totals = new Map()
-      const timeLimits = new Map<string, Requests.TimeLimits>()
+      const timeLimits = new Map<string, Request.TimeLimits>()
       const callbacks = Callbacks.make({
         publisher,
         tasks,

@@ -21,7 +21,7 @@ import { runtime } from "./support/Jobs.ts"
 const rounds = 10
 const perRound = 10_000
 /** The compiler and the caches settle. */
-const warmUp = 3
+const warmUp = 4
 
 const params = { n: Schema.Number }
 const succeed = Task.make("soak.succeed", { params, result: Schema.Number })
