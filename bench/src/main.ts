@@ -27,7 +27,7 @@ const table = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
   }
 }
 const count = (value: number): string => Math.round(value).toLocaleString("en")
-const times = (ratio: number): string => `${ratio.toFixed(2)} x`
+const times = (ratio: number): string => (Number.isFinite(ratio) ? `${ratio.toFixed(2)} x` : "")
 
 if (name === undefined) {
   for (const name of names) {
