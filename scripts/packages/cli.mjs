@@ -1,14 +1,19 @@
-// The command as it is installed: a task of a module is run in one line, and a worker is refused what it cannot have.
-import { spawnSync } from "node:child_process"
+// The command as it is installed: a task of a module is run in one line, a worker runs what its beat sends in processes until it is stopped, and is
+// refused what it cannot have.
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 writeFileSync(
   "cli-tasks.mjs",
-  `import { Task, Tasks } from "@apium/worker"
+  `import { Beat, Schedule, Task, Tasks } from "@apium/worker"
 import { Effect, Schema } from "effect"
 const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
 export default Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))
+const schedule = Schedule.every("200 millis")
+export { entries as schedule }
+const entries = [Beat.entry("often", { task: add, payload: { x: 1, y: 1 }, schedule })]
 `
 )
 
@@ -25,5 +30,32 @@ expect("apium call", `${called.status} ${called.stdout}${called.stderr}`, "0 5\n
 const pinged = apium("inspect", "ping", "-j", "-A", "./cli-tasks.mjs")
 expect("apium inspect ping", `${pinged.status} ${Object.values(JSON.parse(pinged.stdout))[0]?.ok}`, "0 pong")
 expect("apium worker -c 0", apium("worker", "-A", "./cli-tasks.mjs", "-c", "0").status, 64)
+
+const worker = spawn(process.execPath, [
+  ...flags,
+  bin,
+  "worker",
+  "-A",
+  "./cli-tasks.mjs",
+  "-B",
+  "-P",
+  "process",
+  "-c",
+  "2"
+])
+const exited = once(worker, "exit")
+let said = ""
+const succeeded = new Promise((resolve) => {
+  const read = (text) => {
+    said += text
+    if (/proj\.add\S* succeeded/.test(said)) resolve(undefined)
+  }
+  worker.stdout.setEncoding("utf8").on("data", read)
+  worker.stderr.setEncoding("utf8").on("data", read)
+})
+await Promise.race([succeeded, exited, new Promise((resolve) => setTimeout(resolve, 60_000).unref())])
+worker.kill("SIGTERM")
+const [code] = await exited
+expect("apium worker -B -P process", `${/proj\.add\S* succeeded/.test(said) ? "" : said}${code}`, "0")
 rmSync("cli-tasks.mjs")
 console.log(`${apium("--version").stdout.trim()}: 2 + 3 = ${called.stdout.trim()}`)
