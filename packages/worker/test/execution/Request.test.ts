@@ -1,4 +1,3 @@
-import type { TimeLimits } from "@apium/worker/execution/Requests"
 import * as Request from "@apium/worker/execution/Request"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { TaskOptions } from "@apium/worker/task/Task"
@@ -6,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 
 type Limits = TaskMessage.TaskHeaders["timelimit"]
 
-const limits = (timelimit: Limits, options: TaskOptions, override?: TimeLimits): Limits => {
+const limits = (timelimit: Limits, options: TaskOptions, override?: Request.TimeLimits): Limits => {
   const headers = TaskMessage.makeHeaders({ task: "proj.limited", id: "l1", timelimit })
   const of = { registered: { task: { name: headers.task, options } }, message: { headers } }
   return Request.timeLimit(of as Request.Request, override)
