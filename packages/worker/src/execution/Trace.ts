@@ -66,10 +66,8 @@ export const make = (dependencies: {
       // One that was abandoned goes on, and its state is final by now.
       updateState: (state, meta) =>
         Effect.suspend(() => (request.ended === true ? Effect.void : results.custom(headers, state, meta))),
-      sendEvent: (type, fields) =>
-        Effect.sync(() => {
-          if (events.enabled()) events.send(type, { ...fields, uuid: headers.id })
-        })
+      // With or without `-E`: the dispatcher knows which events that turns off.
+      sendEvent: (type, fields) => Effect.sync(() => events.send(type, { ...fields, uuid: headers.id }))
     }
   }
 

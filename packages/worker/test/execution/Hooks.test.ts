@@ -1,6 +1,7 @@
 import { ConnectionLost, fail } from "@apium/hub/HubError"
 import { Client } from "@apium/worker/client/Client"
 import * as Publisher from "@apium/worker/client/Publisher"
+import * as EventReceiver from "@apium/worker/events/EventReceiver"
 import type { Middleware } from "@apium/worker/execution/Middleware"
 import * as Retry from "@apium/worker/task/Retry"
 import * as Task from "@apium/worker/task/Task"
@@ -8,7 +9,7 @@ import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Ignore, Reject } from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
-import { Cause, Context, Effect, Layer, References, Schema, Tracer } from "effect"
+import { Cause, Context, Effect, Fiber, Layer, References, Schema, Stream, Tracer } from "effect"
 import { ended, headers, inject, json, settle, start, takeAll, test, waiting } from "../support/World.ts"
 
 class Greeting extends Context.Service<Greeting, string>()("test/Greeting") {}
@@ -245,21 +246,24 @@ describe("middleware around publishing", () => {
 
 describe("an event of a task's own", () => {
   test(
-    "is not made when events are off",
+    "goes out with the worker's task events off, as Celery's do",
     Effect.gen(function* () {
       const quiet = Task.make("proj.quiet", { params: {} })
-      let asked = 0
-      const fields = {
-        get step() {
-          return ++asked
-        }
-      }
+      const seen = yield* EventReceiver.stream({ routingKey: "task.#" }).pipe(
+        Stream.take(1),
+        Stream.runCollect,
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* settle
       yield* start(
         { events: false },
-        Tasks.handle(quiet, () => Effect.flatMap(TaskContext, ({ sendEvent }) => sendEvent("task-progress", fields)))
+        Tasks.handle(quiet, () =>
+          Effect.flatMap(TaskContext, ({ sendEvent }) => sendEvent("task-progress", { step: 1 }))
+        )
       )
-      yield* (yield* quiet.delay({})).get
-      assert.strictEqual(asked, 0)
+      const { id } = yield* quiet.delay({})
+      const [event] = yield* Fiber.join(seen)
+      assert.deepInclude(event, { type: "task-progress", fields: { uuid: id, step: 1 } })
     })
   )
 })

@@ -2,7 +2,7 @@ import * as ChildPool from "@apium/worker/execution/pools/ChildPool"
 import { layerThreadPool } from "@apium/worker/node"
 import * as workerThreads from "@apium/worker/node/workerThreads"
 import { assert, describe, it, vi } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import * as Threads from "node:worker_threads"
 import * as tasks from "./fixtures/tasks.ts"
 import { lost, module, run, runtime, success } from "./support/Jobs.ts"
@@ -18,21 +18,29 @@ suite("thread", layerThreadPool)
 describe("a thread's memory", () => {
   const limited = layerThreadPool({ module, size: 1, resourceLimits: { maxOldGenerationSizeMb: 64 } })
 
-  it.live.runIf(runtime === "node")("a thread that takes too much dies alone", () =>
+  const diesAlone = () =>
     Effect.gen(function* () {
       assert.match(yield* lost(tasks.gorge), /memory limit/)
       assert.deepStrictEqual(yield* run(tasks.add, { x: 1, y: 1 }), success(2))
     }).pipe(Effect.provide(limited))
-  )
 
-  // Bun ignores it; a thread of Deno dies without an event, and without a limit the process dies with it.
-  it.live.skipIf(runtime === "node")("is not limited by who cannot, and the error says what to use", () =>
+  const isRefused = () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Layer.build(limited))
       assert.strictEqual(error._tag, "InvalidPoolOption")
       assert.match(error.message, /resourceLimits cannot be kept by (Bun|Deno): .*layerProcessPool/)
     })
-  )
+
+  const refused = "is not limited by who cannot, and the error says what to use"
+  const cases = {
+    node: ["a thread that takes too much dies alone", diesAlone],
+    // Ignores the limit.
+    bun: [refused, isRefused],
+    // A thread dies of it without an event, and the process without a limit.
+    deno: [refused, isRefused]
+  } as const
+  const [title, test] = cases[runtime]
+  it.live(`in ${runtime}: ${title}`, () => Effect.asVoid(test() as Effect.Effect<unknown, unknown, Scope.Scope>))
 })
 
 describe("threads", () => {
