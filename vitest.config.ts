@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 // Packages resolve to their TypeScript sources: nothing is built before the tests, on Node.js, Bun and Deno alike.
 const conditions = ["@apium/source"]
 
-/** `servers` are started once for the project, when a file of it runs: `test/support/setup`. */
+/** `servers` are installed and started once for the run, when a file of a project that needs them runs: `test/support/setup`. */
 const project = (name: string, folder: string, servers: ReadonlyArray<"rabbitmq" | "redis"> = []) => ({
   extends: true as const,
   test: {
@@ -12,15 +12,6 @@ const project = (name: string, folder: string, servers: ReadonlyArray<"rabbitmq"
     globalSetup: servers.map((server) => `./test/support/setup/${server}.ts`)
   }
 })
-
-/** What stands on real brokers, which it installs and starts. Part of every run as soon as the transports are whole. */
-const transports =
-  process.env["APIUM_BROKERS"] === "1"
-    ? [
-        project("transport-amqp", "packages/transport-amqp/test", ["rabbitmq"]),
-        project("support", "test/support/test", ["rabbitmq", "redis"])
-      ]
-    : []
 
 export default defineConfig({
   resolve: { conditions },
@@ -34,7 +25,8 @@ export default defineConfig({
       project("cli", "packages/cli/test"),
       project("demo", "apps/demo/test"),
       project("edge", "test/edge"),
-      ...transports
+      project("transport-amqp", "packages/transport-amqp/test", ["rabbitmq"]),
+      project("support", "test/support/test", ["rabbitmq", "redis"])
     ],
     coverage: {
       provider: "v8",

@@ -51,6 +51,26 @@ export const bindTo =
 /** A replicated queue (`x-queue-type: quorum`): survives the loss of a broker node, and counts deliveries. */
 export const quorum: (self: Queue) => Queue = withArguments({ "x-queue-type": "quorum" })
 
+/** After so many deliveries that came back, a quorum queue drops the message, or dead-letters it (`x-delivery-limit`). */
+export const deliveryLimit = (limit: number): ((self: Queue) => Queue) => withArguments({ "x-delivery-limit": limit })
+
+/**
+ * A log that many may read, each from where it likes (`x-queue-type: stream`): a message stays when it is acknowledged. Its
+ * consumers need a `prefetch`, and say where they begin with the argument `x-stream-offset`: `first`, `last`, `next` (left out),
+ * a number, a `Date`, or an age such as `1h`.
+ */
+export const stream: (self: Queue) => Queue = withArguments({ "x-queue-type": "stream" })
+
+/** One consumer at a time gets the messages; another takes over when it is gone (`x-single-active-consumer`). */
+export const singleActiveConsumer: (self: Queue) => Queue = withArguments({ "x-single-active-consumer": true })
+
+/**
+ * How many messages may wait (`x-max-length`). Over that the oldest are dropped or dead-lettered, or with `reject-publish` the
+ * publisher's newest is refused (`Nacked`).
+ */
+export const maxLength = (messages: number, overflow: "drop-head" | "reject-publish" = "drop-head") =>
+  withArguments({ "x-max-length": messages, "x-overflow": overflow })
+
 /** How long a message may wait before it is dropped or dead-lettered (`x-message-ttl`, whole milliseconds). */
 export const ttl = (age: Duration.Input): ((self: Queue) => Queue) =>
   withArguments({ "x-message-ttl": Math.ceil(Duration.toMillis(age)) })
