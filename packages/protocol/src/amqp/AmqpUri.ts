@@ -8,7 +8,7 @@
  * - `amqp`, `pyamqp` and `amqps` (port 5671, TLS). What is left out: `guest`, `guest`, `localhost`, vhost `/`.
  * - The vhost is the path without its first slash: `amqp://h//` and `amqp://h/` are `/`, `amqp://h/v` is `v`, `amqp://h/a/b` is `a/b`. Names, passwords and
  *   vhosts may be percent-encoded.
- * - `;` parts alternatives. One without a scheme is a host, and takes the rest from the first.
+ * - `;` parts alternatives. One without a scheme is a host, and takes the rest from the first. What stands behind the `?` of the first is the default of all.
  *
  * With `strict` it is RabbitMQ's reading (its "URI specification"): one URL, `amqp://h/` is the vhost with the empty name, and a slash in a vhost is `%2F`.
  */
@@ -109,7 +109,9 @@ export const parseAllUnsafe = (text: string, options: Options = {}): readonly [A
   const main = one(first.trim(), options)
   return [
     main,
-    ...others.map((other) => (other.includes("://") ? one(other.trim(), options) : alternative(main, other.trim())))
+    ...others.map((other) =>
+      other.includes("://") ? one(other.trim(), options, main) : alternative(main, other.trim())
+    )
   ]
 }
 
@@ -128,7 +130,7 @@ export const parse = (text: string, options?: Options): Result.Result<AmqpUri, I
       : Result.fail(new InvalidUri({ message: `One URL is wanted here, and these are ${all.length}` }))
   )
 
-const one = (text: string, options: Options): AmqpUri => {
+const one = (text: string, options: Options, main?: AmqpUri): AmqpUri => {
   const match = /^([a-z][a-z\d+.-]*):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?$/isu.exec(text)
   if (match === null) {
     throw new InvalidUri({
@@ -149,7 +151,7 @@ const one = (text: string, options: Options): AmqpUri => {
     username,
     password,
     vhost: vhostOf(path, options.strict === true),
-    ...queryOf(query, scheme)
+    ...queryOf(query, scheme, main)
   }
 }
 
@@ -196,9 +198,13 @@ const vhostOf = (path: string, strict: boolean): string => {
   return decode(path.slice(1), "The vhost")
 }
 
-const queryOf = (query: string, scheme: "amqp" | "amqps"): Partial<AmqpUri> & { readonly tls: Tls | undefined } => {
-  const secure: Tls = { verify: "required" }
-  const out: Partial<AmqpUri> = {}
+const queryOf = (
+  query: string,
+  scheme: "amqp" | "amqps",
+  { channelMax, connectTimeout, frameMax, heartbeat, loginMethods, tls }: Partial<AmqpUri> = {}
+): Partial<AmqpUri> & { readonly tls: Tls | undefined } => {
+  const secure: Tls = { verify: "required", ...tls }
+  const out: Partial<AmqpUri> = { channelMax, connectTimeout, frameMax, heartbeat, loginMethods }
   for (const pair of query.split("&")) {
     const [name = "", ...rest] = pair.split("=")
     const value = decode(rest.join("=").replaceAll("+", " "), "A parameter")

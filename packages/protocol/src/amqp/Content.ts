@@ -74,6 +74,11 @@ export class Content {
     return this.readHeaders
   }
 
+  /** The table of headers as it came, with its length: what is left of one that makes no sense. Empty once it was read. */
+  get headerOctets(): Uint8Array {
+    return this.tableStart < 0 ? noOctets : this.bytes.slice(this.tableStart, this.tableEnd)
+  }
+
   headers(): Result.Result<FieldTable, AmqpError> {
     return Result.try({ try: () => this.headersUnsafe(), catch: (error) => error as AmqpError })
   }

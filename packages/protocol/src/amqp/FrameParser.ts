@@ -9,7 +9,8 @@
  * ```
  *
  * A frame that is whole in a chunk is handed out in place. One that is not is gathered in a buffer of its own, made once its header is in and its size is
- * known to be allowed: a size too large is refused by the header alone, and nothing more than one frame is ever held.
+ * known to be allowed: a size too large is refused by the header alone, nothing more than one frame is ever held, and where frames have no limit a large
+ * one takes memory as it arrives, never as announced.
  *
  * It knows frames, not what is in them: `Command` does. A parser that has failed stays failed, for nobody can know where the next frame begins.
  */
@@ -21,6 +22,8 @@ import * as Constants from "./Constants.ts"
 export type OnFrame = (type: number, channel: number, bytes: Uint8Array, start: number, end: number) => void
 
 const headerSize = 7
+/** What a frame may take before its octets are there: as much as the largest of most connections, which are of 131,072 octets. */
+const taken = 131_072
 
 export class FrameParser {
   /** Octets of a whole frame, 0 for no limit but memory. Set it once the connection is tuned. */
@@ -31,6 +34,8 @@ export class FrameParser {
   private readonly header = new Uint8Array(headerSize)
   private frame: Uint8Array = this.header
   private held = 0
+  /** Octets of that frame when it is whole. */
+  private whole = 0
 
   /** Until the connection is tuned, frames are of `Constants.frameMinSize` at the most; a server's first one may be larger, so clients begin with more. */
   constructor(onFrame: OnFrame, frameMax: number = Constants.frameMinSize) {
@@ -92,11 +97,11 @@ export class FrameParser {
       if (this.held < headerSize) return at
       this.begin(this.header, 0)
     }
-    const { frame } = this
-    const count = Math.min(frame.length - this.held, chunk.length - at)
+    const count = Math.min(this.whole - this.held, chunk.length - at)
+    const frame = this.room(this.held + count)
     frame.set(chunk.subarray(at, at + count), this.held)
     this.held += count
-    if (this.held === frame.length) {
+    if (this.held === this.whole) {
       this.frame = this.header
       this.held = 0
       this.deliver(frame, 0, frame.length - 1)
@@ -108,14 +113,24 @@ export class FrameParser {
   private keep(chunk: Uint8Array, at: number): void {
     const count = chunk.length - at
     if (count >= headerSize) this.begin(chunk, at)
-    this.frame.set(chunk.subarray(at), 0)
+    this.room(count).set(chunk.subarray(at), 0)
     this.held = count
   }
 
   /** A buffer for the frame whose header stands at `at`. */
   private begin(bytes: Uint8Array, at: number): void {
-    this.frame = new Uint8Array(headerSize + this.payloadSize(bytes, at) + 1)
+    this.whole = headerSize + this.payloadSize(bytes, at) + 1
+    this.frame = new Uint8Array(Math.min(this.whole, taken))
     this.frame.set(bytes.subarray(at, at + headerSize), 0)
+  }
+
+  /** The frame's buffer, with room for so many of its octets. */
+  private room(octets: number): Uint8Array {
+    const { frame } = this
+    if (octets <= frame.length) return frame
+    this.frame = new Uint8Array(Math.min(this.whole, Math.max(octets, frame.length * 2)))
+    this.frame.set(frame.subarray(0, this.held), 0)
+    return this.frame
   }
 
   /** The header's size, once the header is known to be allowed. */

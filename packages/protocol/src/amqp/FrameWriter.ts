@@ -29,6 +29,9 @@ export interface Content {
   readonly body: Uint8Array
 }
 
+/** Octets of one piece, before the next begins: most of a slab. */
+const pieceSize = 56 * 1024
+
 const basicAck = 0x003c_0050
 const basicReject = 0x003c_005a
 const basicNack = 0x003c_0078
@@ -48,6 +51,14 @@ export class FrameWriter {
   /** Octets that wait to be taken. */
   get size(): number {
     return this.taken + this.writer.size
+  }
+
+  /** FAST: what has gathered stays where it is, and what follows begins a piece of its own: a slab that grows is copied each time. */
+  private cut(): void {
+    if (this.writer.size < pieceSize) return
+    const piece = this.writer.take()
+    this.chunks.push(piece)
+    this.taken += piece.length
   }
 
   /** All that was written since the last time, in order; views that stay what they are. */
@@ -83,6 +94,7 @@ export class FrameWriter {
   /** A method, its content header and its body; throws `EncodeError`. */
   content(channel: number, method: ContentMethod, content: Content): void {
     const { writer } = this
+    this.cut()
     const mark = writer.size
     const { body } = content
     try {

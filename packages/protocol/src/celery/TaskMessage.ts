@@ -402,6 +402,7 @@ const delivered: ReadonlySet<string> = new Set([
   "x-last-death-reason",
   "x-delivery-count",
   "x-acquired-count",
+  "x-apium-deliveries",
   "redelivered",
   "compression"
 ])

@@ -227,11 +227,8 @@ export class ByteReader {
     const text = length > internedLength || this.isAscii ? this.prepared(at, length) : this.name(at, length)
     if (text !== undefined) return text
     const view = this.bytes.subarray(at, at + length)
-    try {
-      return strict.decode(view)
-    } catch {
-      return view.slice()
-    }
+    const decoded = lenient.decode(view)
+    return isExact(decoded, view) ? decoded : view.slice()
   }
 
   /** A long string that is text: mechanisms, locales. */
@@ -253,6 +250,20 @@ const isAt = (text: string, bytes: Uint8Array, at: number): boolean => {
   const { length } = text
   for (let index = 0; index < length; index++) if (text.charCodeAt(index) !== bytes[at + index]) return false
   return true
+}
+
+/**
+ * Whether nothing was replaced in `text`: each U+FFFD stands in the octets, too, where EF BF BD are never anything else. FAST: a decoder that throws takes
+ * 6 us for each string, and 140 ms for a frame of them.
+ */
+const isExact = (text: string, bytes: Uint8Array): boolean => {
+  let replaced = 0
+  for (let at = text.indexOf(replacement); at >= 0; at = text.indexOf(replacement, at + 1)) replaced++
+  if (replaced === 0) return true
+  for (let at = bytes.indexOf(0xef); at >= 0; at = bytes.indexOf(0xef, at + 1)) {
+    if (bytes[at + 1] === 0xbf && bytes[at + 2] === 0xbd) replaced--
+  }
+  return replaced === 0
 }
 
 /** Text of up to 32 octets that is ASCII, else `undefined`. */

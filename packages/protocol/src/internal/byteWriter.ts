@@ -10,6 +10,8 @@ import { InvalidValue } from "../amqp/AmqpError.ts"
 const encoder = new TextEncoder()
 const looped = 40
 const slabSize = 65_536
+/** A connection that says little takes no more. */
+const firstSize = 4096
 
 const float = new DataView(new ArrayBuffer(8))
 const floatBytes = new Uint8Array(float.buffer)
@@ -22,7 +24,7 @@ export class ByteWriter {
   /** Names of the containers that are being written, for an error to say where. */
   readonly path: Array<string | number> = []
 
-  constructor(size = slabSize) {
+  constructor(size = firstSize) {
     this.bytes = new Uint8Array(size)
   }
 

@@ -29,7 +29,7 @@ const failure = (bytes: Uint8Array, frameMax = 4096) => {
 }
 
 describe("a frame parser", () => {
-  const sessions = Frames.streams()
+  const sessions = [...Frames.streams(), ...Frames.recorded().map(({ bytes }) => bytes)]
 
   it("reads the same frames however the bytes are cut", () => {
     assert.isAbove(sessions.length, 20)
@@ -59,6 +59,33 @@ describe("a frame parser", () => {
         assert.deepStrictEqual(cut.heard, whole.heard)
       }
     })
+  })
+
+  it("reads ten thousand frames the same from six sizes of reads, a mebibyte at once among them", () => {
+    const trace = Frames.concat(Array.from({ length: 11 }, () => sessions).flat())
+    const { below } = random(1)
+    const read = (size: () => number) => {
+      let frames = 0
+      // What was read, in one number: octets, channels, places.
+      let sum = 0
+      const parser = new FrameParser.FrameParser((type, channel, bytes, start, end) => {
+        frames++
+        for (let at = start; at < end; at += 61) sum = (Math.imul(sum, 31) + bytes[at]!) | 0
+        sum = (Math.imul(sum, 31) + type + channel * 8 + (end - start)) | 0
+      }, 131_072)
+      for (let at = 0; at < trace.length;) {
+        const end = Math.min(at + size(), trace.length)
+        parser.pushUnsafe(trace.subarray(at, end))
+        at = end
+      }
+      return [frames, sum]
+    }
+    const whole = read(() => trace.length)
+    assert.isAbove(whole[0]!, 10_000)
+    // The header comes in three pieces and more: 1, 2 and 3.
+    for (const size of [() => 1, () => 2, () => 3, () => 1 + below(20), () => 1 + below(5000), () => 1 << 20]) {
+      assert.deepStrictEqual(read(size), whole)
+    }
   })
 
   it("takes a Node.js Buffer for what it is, and gives copies that are copies", () => {

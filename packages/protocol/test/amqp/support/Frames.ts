@@ -5,7 +5,10 @@ import { fileURLToPath } from "node:url"
 import * as Command from "@apium/protocol/amqp/Command"
 import type { AmqpError } from "@apium/protocol/amqp/AmqpError"
 
-const root = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "..", "fixtures")
+const here = path.dirname(fileURLToPath(import.meta.url))
+const root = path.join(here, "..", "..", "fixtures")
+/** Made by `record.ts`. */
+export const recordedFile = path.join(here, "..", "recorded.txt")
 
 export const hex = (text: string): Uint8Array =>
   Uint8Array.from(text.match(/../g) ?? [], (octet) => Number.parseInt(octet, 16))
@@ -49,10 +52,10 @@ const visit = (where: string, value: unknown, out: Array<Captured>): void => {
 /** Every captured frame, by file. */
 export const files = (): ReadonlyMap<string, ReadonlyArray<Captured>> => {
   const out = new Map<string, ReadonlyArray<Captured>>()
-  for (const version of fs.readdirSync(root)) {
+  for (const version of fs.readdirSync(root).toSorted()) {
     const folder = path.join(root, version, "frames")
     if (!fs.existsSync(folder)) continue
-    for (const file of fs.readdirSync(folder)) {
+    for (const file of fs.readdirSync(folder).toSorted()) {
       const frames: Array<Captured> = []
       visit(`${version}/${file}`, JSON.parse(fs.readFileSync(path.join(folder, file), "utf8")), frames)
       out.set(`${version}/${file}`, frames)
@@ -75,6 +78,17 @@ export const streams = (): ReadonlyArray<Uint8Array> => {
   }
   return out
 }
+
+/** What RabbitMQ and a client of ours said to each other: deliveries on two channels, deaths, returns, confirms. */
+export const recorded = (): ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }> =>
+  fs
+    .readFileSync(recordedFile, "utf8")
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => {
+      const [session = "", direction = "", octets = ""] = line.split(" ")
+      return { name: `${session} ${direction}`, bytes: hex(octets) }
+    })
 
 export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
