@@ -22,8 +22,8 @@ export default defineConfig({
       project("protocol", "packages/protocol/test"),
       project("hub", "packages/hub/test"),
       project("worker", "packages/worker/test"),
-      project("cli", "packages/cli/test"),
-      project("demo", "apps/demo/test"),
+      project("cli", "packages/cli/test", ["rabbitmq"]),
+      project("demo", "apps/demo/test", ["rabbitmq"]),
       project("edge", "test/edge"),
       project("transport-amqp", "packages/transport-amqp/test", ["rabbitmq"]),
       project("support", "test/support/test", ["rabbitmq", "redis"])

@@ -83,13 +83,14 @@ interface Access {
   readonly vhost: string
   /** `amqp://guest:guest@127.0.0.1:20001/vhost`; another port, as that of a `FaultProxy`, on request. */
   readonly url: (port?: number) => string
-  /** Closes all connections, as an administrator does: `connection.close` 320 with this text. How many there were. */
+  /** Closes all connections of the virtual host, as an administrator does: `connection.close` 320 with this text. How many there were. */
   readonly closeConnections: (text?: string) => Asked<number>
   /** Of the whole node: with it, publishers are blocked. */
   readonly memoryAlarm: (on: boolean) => Asked<void>
   /**
    * Puts on disk what is declared. RabbitMQ 3 answers a declaration before it is there: a SIGKILL soon after may forget the queue (3 of 18
-   * here; with this, 0 of 19), and with it the messages that it has confirmed.
+   * here; with this, 0 of 19), and with it the messages that it has confirmed. A quorum queue is on a list of Ra's as well, which is saved
+   * every half second: one that is missing there is in RabbitMQ's own list, and never has a leader again.
    */
   readonly flush: Asked<void>
   /** Those of the virtual host. */
@@ -235,14 +236,14 @@ export const access = (node: Node, vhost: string): Access => {
     closeConnections: (why = "closed by a test") =>
       Effect.map(
         evaluate(`
-          All = rabbit_networking:connections(),
+          All = [Pid || [{pid, Pid}, {vhost, Host}] <- rabbit_networking:connection_info_all([pid, vhost]), Host =:= ${here}],
           [rabbit_networking:close_connection(Pid, ${Erlang.text(why)}) || Pid <- All],
           length(All)`),
         Number
       ),
     memoryAlarm: (on) =>
       done(`vm_memory_monitor:set_vm_memory_high_watermark(${on ? "0.00001" : `{absolute, ${memory}}`})`),
-    flush: done("ok = mnesia:sync_log()"),
+    flush: done("ok = mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()]"),
     queues: Effect.map(evaluate(Erlang.queuesOf(here)), (queues) => queues as ReadonlyArray<QueueState>),
     connections: Effect.map(
       evaluate(`

@@ -20,9 +20,17 @@ export interface QueueInfo {
 }
 
 export interface ConsumeOptions {
-  /** At most this many unsettled deliveries; left out: no bound. */
+  /**
+   * At most this many unsettled deliveries. 0 or `Infinity`: as many as the transport can count (AMQP 0-9-1: 65,535); left out,
+   * its own default: 1,000 over AMQP, where more would wait here than somebody can look at, no bound elsewhere.
+   */
   readonly prefetch?: number | undefined
-  /** Deliveries count as settled when they are sent: a message on its way when we die is lost. */
+  /**
+   * Deliveries count as settled when they are sent: a message on its way when we die is lost. `prefetch` does not bound them.
+   * Over AMQP, a consumer that is 4,096 of them or 8 MiB behind is cancelled and begins again when all of those were pulled. One
+   * that may not leave (see {@link Channel.qos}), or whose queue is a quorum queue, acknowledges what is pulled instead, and up
+   * to 1,000 are on their way.
+   */
   readonly noAck?: boolean | undefined
   readonly exclusive?: boolean | undefined
   readonly consumerTag?: string | undefined
@@ -63,9 +71,15 @@ export interface Channel {
     batch: ReadonlyArray<readonly [message: Message, route: Route]>
   ) => Effect.Effect<void, HubError>
   /**
-   * From now on at most this many unsettled deliveries over all consumers of this channel, beside what each has as its own
-   * `prefetch` (`basic.qos` with `global`). A bound below what is held takes nothing back; 0 stops all deliveries, and
-   * `Infinity`, the beginning, is no bound.
+   * From now on at most this many unsettled deliveries, beside what each consumer has as its own `prefetch`: over all consumers
+   * of this channel, or of each (`capabilities.prefetch`). A bound below what is held takes nothing back; 0 stops all deliveries,
+   * and `Infinity`, the beginning, is no bound.
+   *
+   * With `prefetch: "consumer"` (AMQP 0-9-1; RabbitMQ 4.3 and quorum queues refuse the other) a smaller bound cancels consumers
+   * and begins them again, a larger one adds a `basic.consume` for the difference. Not so where a consumer's leaving would show:
+   * one that is exclusive, or whose queue was declared over the same link with `autoDelete`, as a stream or with
+   * `x-single-active-consumer`. Such a consumer is sent what its own prefetch allows (1,000 where that is
+   * none and the bound is smaller), and handed what the bound does.
    */
   readonly qos: (prefetch: number) => Effect.Effect<void, HubError>
   readonly get: (queue: string) => Effect.Effect<Option.Option<Delivery>, HubError>

@@ -31,7 +31,7 @@ import { type Capabilities, Transport, type TransportConnection } from "./Transp
 export type ConnectionStatus = "connecting" | "open" | "blocked" | "closed"
 
 export interface Options {
-  /** Between attempts: a random share of a delay that doubles from `base` to `cap`. Default 50 ms to 1.5 s. */
+  /** Between attempts: a random share of a delay that doubles from `base` to `cap`. Default 200 ms to 1.5 s. */
   readonly backoff?: Backoff | undefined
   /** Keep trying when the first attempt finds no broker, as Celery's `broker_connection_retry_on_startup`. Default `false`. */
   readonly retryOnStartup?: boolean | undefined
@@ -101,6 +101,10 @@ interface Link {
   readonly replaced: Latch.Latch
 }
 
+const isDeclared = ({ declared }: Link, { exchanges, queues }: Topology.Topology): boolean =>
+  (exchanges === undefined || exchanges.every((exchange) => declared.has(exchange))) &&
+  (queues === undefined || queues.every((queue) => declared.has(queue)))
+
 const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Connection["Service"], HubError, Transport | Scope.Scope> {
@@ -142,6 +146,8 @@ const make = Effect.fnUntraced(function* (
       live = link
       yield* SubscriptionRef.set(status, "open")
       yield* link.connection.blocked.pipe(
+        // What a lost link said last must not stand over "connecting".
+        Stream.takeWhile(() => !link.replaced.isOpen()),
         Stream.runForEach((blocked) => SubscriptionRef.set(status, blocked ? "blocked" : "open")),
         Effect.forkIn(link.scope)
       )
@@ -162,7 +168,8 @@ const make = Effect.fnUntraced(function* (
       yield* Scope.close(link.scope, Exit.fail(error))
       // A broker that takes connections and drops them at once is asked as patiently as one that takes none.
       shortLived = (yield* Clock.currentTimeMillis) - opened < shortLife ? shortLived + 1 : 0
-      if (shortLived > 0 && error.recoverable) yield* Effect.flatMap(jittered(pause, shortLived - 1), Effect.sleep)
+      // And the first attempt waits a little, too: all who lost the same broker would make it in the same millisecond.
+      if (error.recoverable) yield* Effect.flatMap(jittered(pause, shortLived), Effect.sleep)
       const next = yield* Effect.exit(error.recoverable ? connectAgain : Effect.fail(error))
       if (Exit.isFailure(next)) {
         yield* Deferred.failCause(current, next.cause)
@@ -245,7 +252,10 @@ const make = Effect.fnUntraced(function* (
       Effect.catch(work(link), (error) =>
         error.reason._tag === "ConnectionLost" && again > 0
           ? Effect.andThen(
-              Effect.timeoutOrElse(link.replaced.await, { duration: patience, orElse: () => Effect.fail(error) }),
+              // Where it was the channel alone, the link is there.
+              error.reason.cause === "requestTimeout"
+                ? Effect.void
+                : Effect.timeoutOrElse(link.replaced.await, { duration: patience, orElse: () => Effect.fail(error) }),
               onLink(work, again - 1)
             )
           : Effect.fail(error)
@@ -253,6 +263,7 @@ const make = Effect.fnUntraced(function* (
     )
 
   const declareOn = (link: Link, topology: Topology.Topology): Effect.Effect<void, HubError> => {
+    if (isDeclared(link, topology)) return Effect.void
     const fresh = <A extends Exchange | Queue>(entities: ReadonlyArray<A> = []) =>
       entities.filter((entity) => !link.declared.has(entity))
     const declareFresh = Effect.suspend(() => {
@@ -267,9 +278,7 @@ const make = Effect.fnUntraced(function* (
     })
     // One at a time, so that those who wait find it done; and without a permit of the pool, for who publishes from inside
     // `use` holds one already.
-    return fresh(topology.exchanges).length === 0 && fresh(topology.queues).length === 0
-      ? Effect.void
-      : declareLock.withPermits(1)(declareFresh)
+    return declareLock.withPermits(1)(declareFresh)
   }
 
   /**
@@ -280,9 +289,10 @@ const make = Effect.fnUntraced(function* (
     topology: Topology.Topology,
     work: (channel: Channel) => Effect.Effect<void, HubError>
   ): Effect.Effect<void, HubError> =>
-    onLink((link) =>
-      Effect.flatMap(Effect.andThen(declareOn(link, topology), publisherOf(link)), (publisher) =>
+    onLink((link) => {
+      const on = (publisher: Pooled) =>
         Effect.catch(work(publisher.channel), (error) => {
+          if (error.reason._tag === "DelayRefused") return Effect.fail(error)
           // Somebody may have deleted what was declared: the next publish declares it again.
           for (const entity of [...(topology.exchanges ?? []), ...(topology.queues ?? [])]) link.declared.delete(entity)
           if (!publisher.broken) return Effect.fail(error)
@@ -291,8 +301,11 @@ const make = Effect.fnUntraced(function* (
           link.publisher = undefined
           return Effect.andThen(Scope.close(publisher.scope, Exit.fail(error)), again)
         })
-      )
-    )
+      // FAST: all publishes but the first of a link.
+      return link.publisher !== undefined && isDeclared(link, topology)
+        ? on(link.publisher)
+        : Effect.flatMap(Effect.andThen(declareOn(link, topology), publisherOf(link)), on)
+    })
 
   const recovery = Schedule.while(backoff, () => !ended)
 
@@ -305,6 +318,6 @@ const make = Effect.fnUntraced(function* (
     declare: (topology) => onLink((link) => declareOn(link, topology)),
     recover: (work) => Effect.retry(work, recovery),
     recovery,
-    status: SubscriptionRef.changes(status)
+    status: Stream.changes(SubscriptionRef.changes(status))
   }
 })

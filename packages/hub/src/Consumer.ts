@@ -10,39 +10,75 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import type { ConsumeOptions } from "./Channel.ts"
+import type { Channel, ConsumeOptions } from "./Channel.ts"
 import { Connection } from "./Connection.ts"
 import * as DeadLetter from "./DeadLetter.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { HubError } from "./HubError.ts"
+import { reconnect, schedule } from "./internal/backoff.ts"
 import { InFlight } from "./internal/inFlight.ts"
 import type { Queue } from "./Queue.ts"
 import * as Topology from "./Topology.ts"
+
+export interface StreamOptions extends ConsumeOptions {
+  /**
+   * When the broker ends a consumer (`ConsumerCancelled`: its queue was deleted, or the node it is on went down). Default
+   * `redeclare`: declare the queue again, and consume it, on the same channel; what was delivered can still be settled. `fail`:
+   * end with it.
+   */
+  readonly onCancel?: "redeclare" | "fail" | undefined
+}
+
+const isCancelled = ({ reason }: HubError): boolean => reason._tag === "ConsumerCancelled"
+
+/** A queue that is deleted over and over is declared less and less often. */
+const redeclaring = Schedule.while(schedule(reconnect), ({ input }) => isCancelled(input))
+
+/** The deliveries of one queue, which is declared on this channel under this name. */
+export const consume = (
+  channel: Channel,
+  queue: Queue,
+  name: string,
+  options: StreamOptions = {}
+): Stream.Stream<Delivery, HubError> => {
+  if (options.onCancel === "fail") return channel.consume(name, options)
+  return Stream.suspend(() => {
+    let declared: string | undefined = name
+    const once = Effect.suspend(() => {
+      const names = declared === undefined ? Topology.declare(channel, { queues: [queue] }) : Effect.succeed([declared])
+      declared = undefined
+      return Effect.map(names, ([known]) => channel.consume(known!, options))
+    })
+    // Not at once: a broker may say so before the queue is quite gone.
+    return Stream.retry(Stream.unwrap(once), redeclaring)
+  })
+}
 
 /** One attempt: until the link is lost. `prefetch` is per queue, and so is the consumer tag, which gets a number for it. */
 const attempt = (
   connection: Connection["Service"],
   queues: ReadonlyArray<Queue>,
-  options: ConsumeOptions
+  options: StreamOptions
 ): Stream.Stream<Delivery, HubError> =>
   Stream.unwrap(
     Effect.gen(function* () {
       const channel = yield* connection.channel
       const names = yield* Topology.declare(channel, { queues })
-      const { consumerTag } = options
-      const streams = names.map((name, index) =>
-        channel.consume(
-          name,
-          consumerTag === undefined || names.length === 1
-            ? options
-            : { ...options, consumerTag: `${consumerTag}-${index + 1}` }
-        )
-      )
+      const streams = queues.map((queue, index) => {
+        const tag = options.consumerTag
+        const own =
+          tag === undefined || queues.length === 1 ? options : { ...options, consumerTag: `${tag}-${index + 1}` }
+        return consume(channel, queue, names[index]!, own)
+      })
       return streams.length === 1 ? streams[0]! : Stream.mergeAll(streams, { concurrency: "unbounded" })
     })
   )
+
+const recovery = (connection: Connection["Service"], { onCancel }: StreamOptions) =>
+  onCancel === "fail" ? Schedule.while(connection.recovery, ({ input }) => !isCancelled(input)) : connection.recovery
 
 /**
  * The deliveries of these queues, across any number of links. Each is yours to settle; what is unsettled when the stream
@@ -50,13 +86,15 @@ const attempt = (
  */
 export const stream = (
   queues: ReadonlyArray<Queue>,
-  options: ConsumeOptions = {}
+  options: StreamOptions = {}
 ): Stream.Stream<Delivery, HubError, Connection> =>
   Stream.unwrap(
-    Effect.map(Connection, (connection) => Stream.retry(attempt(connection, queues, options), connection.recovery))
+    Effect.map(Connection, (connection) =>
+      Stream.retry(attempt(connection, queues, options), recovery(connection, options))
+    )
   )
 
-export interface RunOptions<E, R> extends ConsumeOptions {
+export interface RunOptions<E, R> extends StreamOptions {
   /** How many deliveries are handled at once; `prefetch` defaults to it. */
   readonly concurrency: number
   /** What becomes of a delivery whose handler failed. Default `deadLetter`: to `<queue>.dead` with its reason. */
@@ -68,7 +106,7 @@ export interface RunOptions<E, R> extends ConsumeOptions {
 
 /**
  * Handles deliveries for ever. Success acknowledges; a typed failure does what `onFailure` says; a defect or an interruption
- * gives the message back and counts as a delivery.
+ * gives the message back and counts as a delivery. A message whose headers cannot be read is dead-lettered unseen.
  *
  * A lost link stops the intake, not the handlers: they run on, keep their share of `concurrency`, and settle in vain, for the
  * broker has their messages back. Interrupting `run` interrupts them, before the channel closes.
@@ -100,7 +138,7 @@ export const run = <E, R>(
     const intake = yield* attempt(connection, queues, consume).pipe(
       Stream.runForEach(start),
       Effect.andThen(Effect.never),
-      connection.recover,
+      Effect.retry(recovery(connection, options)),
       Effect.forkScoped
     )
     yield* Effect.addFinalizer(() => FiberSet.clear(handlers))
@@ -113,14 +151,17 @@ const handle = <E, R>(
   options: RunOptions<E, R>
 ): Effect.Effect<void, HubError, R> => {
   const limit = options.maxDeliveries ?? 20
+  const { unreadable } = delivery
   const work =
-    Option.isSome(delivery.deliveryCount) && delivery.deliveryCount.value >= limit
-      ? DeadLetter.send(connection, delivery, "deliveries", `given back ${delivery.deliveryCount.value} times`)
-      : Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(Effect.exit(restore(Effect.suspend(() => options.handle(delivery)))), (exit) =>
-            settle(connection, delivery, options, exit)
+    unreadable !== undefined
+      ? DeadLetter.send(connection, delivery, "undecodable", `its headers: ${unreadable.text}`)
+      : Option.isSome(delivery.deliveryCount) && delivery.deliveryCount.value >= limit
+        ? DeadLetter.send(connection, delivery, "deliveries", `given back ${delivery.deliveryCount.value} times`)
+        : Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(Effect.exit(restore(Effect.suspend(() => options.handle(delivery)))), (exit) =>
+              settle(connection, delivery, options, exit)
+            )
           )
-        )
   // No link to dead-letter it over: back to its queue, if it is not there already.
   return Effect.catchIf(
     work,

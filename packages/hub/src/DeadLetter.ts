@@ -7,7 +7,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Connection } from "./Connection.ts"
-import type { Delivery } from "./Delivery.ts"
+import { type Delivery, ownCount } from "./Delivery.ts"
 import type { HubError } from "./HubError.ts"
 import * as Message from "./Message.ts"
 import * as Queue from "./Queue.ts"
@@ -20,6 +20,12 @@ export const queueOf = (queue: string): string => `${queue}.dead`
 /** At most this much of the error's text travels in the header: brokers limit a header frame to 128 KiB. */
 const maxText = 4096
 
+/** So much of headers that cannot be read, as they came: for whoever finds out what they are. */
+const maxOctets = 65_536
+
+const unread = ({ unreadable }: Delivery) =>
+  unreadable === undefined ? undefined : { "x-apium-headers": unreadable.headers.slice(0, maxOctets) }
+
 /** Moves a delivery to the dead queue of where it came from. `text` is for a person; it carries no secret. */
 export const send = Effect.fnUntraced(function* (
   connection: Connection["Service"],
@@ -30,13 +36,16 @@ export const send = Effect.fnUntraced(function* (
   const queue = Queue.make(queueOf(delivery.queue))
   const { route } = delivery
   const message = Message.republishable(delivery.message)
+  // Whoever puts it back into its queue means it to run.
+  const { [ownCount]: _, ...headers } = message.headers
   const now = yield* Clock.currentTimeMillis
   yield* connection.publish(
     {
       body: message.body,
       properties: { ...message.properties, expiration: undefined, deliveryMode: "persistent" },
       headers: {
-        ...message.headers,
+        ...headers,
+        ...unread(delivery),
         "x-apium-reason": reason,
         "x-apium-error": text.slice(0, maxText),
         "x-apium-queue": delivery.queue,

@@ -3,12 +3,21 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type { HubError } from "./HubError.ts"
 import type * as Message from "./Message.ts"
 
+/** Headers of a message that cannot be read, which are `{}` then. */
+export interface Unreadable {
+  readonly text: string
+  /** As they came. */
+  readonly headers: Uint8Array
+}
+
 export interface Delivery {
   readonly message: Message.Message
+  /** Why its headers cannot be read; left out, or `undefined`: they can. Whoever asks reads them. */
+  readonly unreadable?: Unreadable | undefined
   /** Where it was published to. */
   readonly route: Message.Route
   /** Where it was taken from. */
@@ -24,6 +33,22 @@ export interface Delivery {
   /** Gives back what nobody has looked at: next in line and, where the broker can tell, not counted as a delivery. */
   readonly release: Effect.Effect<void, HubError>
 }
+
+/** How often the queue has delivered it before: quorum queues write it into the headers of what comes again. */
+export const queueCount = "x-delivery-count"
+
+/** How often it was delivered before it was published again to say so, where the queue does not count. */
+export const ownCount = "x-apium-deliveries"
+
+/** What the header {@link ownCount} says; `undefined` without one, and for what is no count. */
+export const counted = ({ message: { headers } }: Delivery): number | undefined => {
+  const count = headers[ownCount]
+  return typeof count === "number" && Number.isSafeInteger(count) && count >= 0 ? count : undefined
+}
+
+/** How often it was delivered before, as far as anybody knows: that it was, a classic queue does say. */
+export const deliveries = (delivery: Delivery): number =>
+  Option.getOrElse(delivery.deliveryCount, () => (delivery.redelivered ? 1 : 0))
 
 /** Settles that came too late: the delivery was settled before, or its link is gone and the broker has it back. */
 export const settledTwice = Metric.counter("apium_settled_twice", {

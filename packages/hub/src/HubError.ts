@@ -7,9 +7,12 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** The link is gone; everything scoped to it has to be acquired again. */
+/**
+ * The link is gone; everything scoped to it has to be acquired again. With `requestTimeout` it is one channel: the broker did
+ * not answer, and what `text` says was asked.
+ */
 export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
-  cause: Schema.Literals(["closed", "heartbeat", "writeTimeout", "unreachable"]),
+  cause: Schema.Literals(["closed", "heartbeat", "writeTimeout", "requestTimeout", "unreachable"]),
   text: Schema.String
 }) {
   override get message() {
@@ -144,6 +147,13 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
   }
 }
 
+/** The broker does not keep a message until `notBefore`, which was not published: without `notBefore` it can be. */
+export class DelayRefused extends Schema.TaggedError<DelayRefused>()("DelayRefused", { text: Schema.String }) {
+  override get message() {
+    return `The broker does not keep the message until it is due: ${this.text}`
+  }
+}
+
 export const Reason = Schema.Union([
   ConnectionLost,
   ChannelClosed,
@@ -159,7 +169,8 @@ export const Reason = Schema.Union([
   DecodeFailed,
   EncodeFailed,
   FrameTooLarge,
-  OutOfMemory
+  OutOfMemory,
+  DelayRefused
 ])
 
 export type Reason = typeof Reason.Type

@@ -19,6 +19,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Channel } from "./Channel.ts"
@@ -62,15 +63,20 @@ export interface Reply {
 
 const noClock: LogicalClock = { forward: Effect.succeed(0), adjust: () => Effect.void }
 
-/** Both kinds of exchange and of queue: other flags are a 406 against Python (WIRE 4.2). */
+/** Both kinds of exchange: other flags are a 406 against Python, which declares them too (WIRE 4.2). */
 const requestExchange = ({ namespace }: Options) =>
   Exchange.fanout(MailboxMessage.requestExchange(namespace), { durable: false })
 
 const replyExchange = (name: string) => Exchange.direct(name, { durable: false })
 
+/**
+ * With Python's arguments, and exclusive, as Celery's own are from 5.6 on: RabbitMQ 4.3 refuses transient queues that are not
+ * (541), and a durable one cannot be reached while its node of a cluster is down. Only its owner declares it.
+ */
 const transient = (name: string): Queue.Queue =>
   Queue.make(name, {
     durable: false,
+    exclusive: true,
     autoDelete: true,
     arguments: { "x-expires": 10_000, "x-message-ttl": 300_000 }
   })
@@ -127,9 +133,9 @@ export const broadcast = (
       const exchange = requestExchange(options)
       const replies = replyExchange(MailboxMessage.replyExchange(options.namespace))
       const replyTo = { ticket: yield* uuid, exchange: replies.name, routingKey: oid }
-      const queue = pipe(transient(MailboxMessage.replyQueue(oid, options.namespace)), Queue.bindTo(replies, oid))
       const limit = options.limit ?? (command.destination?.length || Number.POSITIVE_INFINITY)
       let sent = false
+      let name = oid
 
       const send = Effect.fnUntraced(function* (channel: Channel) {
         if (sent) return
@@ -138,10 +144,15 @@ export const broadcast = (
         sent = true
       })
 
-      /** The queue is there before the request goes out, so no reply is missed; on the next link it is declared again. */
+      /**
+       * The queue is there before the request goes out, so no reply is missed. The next link has one of another name, for the
+       * broker may not have found the old link dead; the routing key stays.
+       */
       const attempt = Stream.unwrap(
         Effect.gen(function* () {
           const channel = yield* connection.channel
+          const queue = pipe(transient(MailboxMessage.replyQueue(name, options.namespace)), Queue.bindTo(replies, oid))
+          name = yield* uuid
           yield* Topology.declare(channel, { exchanges: [exchange], queues: [queue] })
           yield* send(channel)
           return channel.consume(queue.name, { noAck: true })
@@ -232,14 +243,21 @@ export const serve = <R>(
     const connection = yield* Connection
     const exchange = requestExchange(options)
     const queue = pipe(transient(MailboxMessage.nodeQueue(node, options.namespace)), Queue.bindTo(exchange))
-    const { consumerCount } = yield* connection.recover(
-      connection.use((channel) =>
-        Effect.tap(channel.queueDeclare(queue), () => Topology.declare(channel, { queues: [queue] }))
+    const another = Effect.logWarning(`Mailbox: another node is named ${node}; names have to be unique`)
+    const { consumerCount } = yield* connection
+      .recover(
+        connection.use((channel) =>
+          Effect.tap(channel.queueDeclare(queue), () => Topology.declare(channel, { queues: [queue] }))
+        )
       )
-    )
-    if (consumerCount > 0) yield* Effect.logWarning(`Mailbox: another node is named ${node}; names have to be unique`)
+      .pipe(
+        Effect.tapError((error) => (isLocked(error) ? another : Effect.void)),
+        Effect.retry(untilFree())
+      )
+    if (consumerCount > 0) yield* another
     if (options.onReady !== undefined) yield* options.onReady
     return yield* Consumer.stream([queue], { prefetch }).pipe(
+      Stream.retry(untilFree()),
       Stream.mapEffect(
         Effect.fnUntraced(function* (delivery: Delivery) {
           // Before it is executed, so that it never is twice.
@@ -256,6 +274,15 @@ export const serve = <R>(
       Effect.andThen(Effect.never)
     )
   })
+
+/** Another node of this name has the queue, or a lost link of ours that the broker has not found dead yet. */
+const isLocked = ({ reason }: HubError): boolean => reason._tag === "ChannelClosed" && reason.replyCode === 405
+
+const untilFree = () =>
+  Schedule.spaced("2 seconds").pipe(
+    Schedule.setInputType<HubError>(),
+    Schedule.while(({ input }) => isLocked(input))
+  )
 
 /** `undefined`: not for us, or for nobody. */
 const readRequest = /* @__PURE__ */ Effect.fnUntraced(function* (

@@ -37,7 +37,8 @@ export interface Route {
   readonly confirm?: boolean | undefined
   /**
    * Not to be delivered before this time, in milliseconds since the epoch. `capabilities.delay` says who keeps the
-   * message until then; where that is the worker, the transport delivers at once.
+   * message until then: a store to the millisecond, a lattice for whole seconds, so that it comes up to one second early; where
+   * that is the worker, the transport delivers at once. `DelayRefused` is of a broker that should, and does not.
    */
   readonly notBefore?: number | undefined
 }
@@ -48,13 +49,31 @@ export const make = (body: Uint8Array, properties: Properties = {}, headers: Arg
   headers
 })
 
+/** What a broker wrote about one delivery (RabbitMQ's names), and what it routes by beside the routing key. */
+const delivered: ReadonlySet<string> = new Set([
+  "x-death",
+  "x-first-death-exchange",
+  "x-first-death-queue",
+  "x-first-death-reason",
+  "x-last-death-exchange",
+  "x-last-death-queue",
+  "x-last-death-reason",
+  "x-delivery-count",
+  "x-acquired-count",
+  "CC"
+])
+
 /**
- * What may be published again as our own. RabbitMQ refuses another user's `userId` (406), and routes to what `CC` names a
- * second time.
+ * What may be published again as our own. RabbitMQ refuses another user's `userId` (406), routes to what `CC` names a second
+ * time, and drops what has been dead-lettered by the same queue before (`x-death`): a message that is delayed twice.
  */
 export const republishable = (message: Message): Message => {
   const { body, properties, headers } = message
-  if (properties.userId === undefined && !("CC" in headers)) return message
-  const { CC: _, ...rest } = headers
-  return { body, properties: { ...properties, userId: undefined }, headers: rest }
+  const names = Object.keys(headers)
+  if (properties.userId === undefined && !names.some((name) => delivered.has(name))) return message
+  return {
+    body,
+    properties: { ...properties, userId: undefined },
+    headers: Object.fromEntries(names.filter((name) => !delivered.has(name)).map((name) => [name, headers[name]]))
+  }
 }

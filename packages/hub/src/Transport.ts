@@ -16,6 +16,8 @@ export interface Capabilities {
   /** A mandatory message that no queue takes fails with `Returned`. */
   readonly mandatory: boolean
   readonly exchangeBindings: boolean
+  /** What `Channel.qos` bounds: the deliveries of all consumers of a channel together, or those of each. */
+  readonly prefetch: "channel" | "consumer"
   readonly heartbeats: boolean
   /** Who counts deliveries: the queue (quorum), the store, or nobody, so that we republish with a count of our own. */
   readonly deliveryCount: "queue" | "store" | "republish"

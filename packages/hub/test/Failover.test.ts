@@ -27,6 +27,7 @@ const makeBrokers = (names: ReadonlyArray<string>) => {
       confirms: true,
       mandatory: true,
       exchangeBindings: true,
+      prefetch: "channel",
       heartbeats: false,
       deliveryCount: "store",
       delay: "store",

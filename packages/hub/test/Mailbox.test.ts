@@ -144,6 +144,32 @@ describe("who answers", () => {
     }).pipe(Effect.provide(Broker))
   )
 
+  it.effect("one of the same name on another link waits, with a warning, until the first is gone", () =>
+    Effect.gen(function* () {
+      const transport = Layer.succeedContext(yield* Layer.build(MemoryTransport.layer))
+      const elsewhere = Layer.fresh(Connection.layer).pipe(Layer.provide(transport))
+      const serve = (name: string) =>
+        Mailbox.serve("w1", () => Effect.succeed(name)).pipe(Effect.provide(elsewhere), Effect.forkScoped)
+      const asked = Effect.gen(function* () {
+        const replies = yield* Effect.forkChild(
+          Stream.runCollect(Mailbox.broadcast({ method: "who", destination: ["w1"] }, { timeout: "1 second" }))
+        )
+        yield* settle
+        return (yield* Fiber.join(replies)).map(({ reply }) => reply)
+      }).pipe(Effect.provide(elsewhere))
+      const first = yield* serve("first")
+      yield* settle
+      yield* serve("second")
+      yield* settle
+      assert.include(String(yield* TestConsole.logLines), "another node is named w1")
+      assert.deepStrictEqual(yield* asked, ["first"])
+      yield* Fiber.interrupt(first)
+      yield* TestClock.adjust("2 seconds")
+      yield* settle
+      assert.deepStrictEqual(yield* asked, ["second"])
+    })
+  )
+
   test(
     "namespaces do not hear each other",
     Effect.gen(function* () {
@@ -255,6 +281,7 @@ describe("what is on the wire", () => {
       const connection = yield* Connection
       const reply = {
         durable: false,
+        exclusive: true,
         autoDelete: true,
         arguments: { "x-expires": 10000, "x-message-ttl": 300000 }
       }

@@ -2,11 +2,11 @@
  * A channel on the wire: the verbs of the hub's port as methods of AMQP 0-9-1. Its scope is its life: closing it sends what was
  * settled, closes the channel, and waits for the broker to have said so; only then is its number free for another one.
  */
-import type { Channel } from "@apium/hub/Channel"
+import type { Channel, QueueInfo } from "@apium/hub/Channel"
 import type { Delivery } from "@apium/hub/Delivery"
-import type { Exchange } from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
-import type { Binding, Queue } from "@apium/hub/Queue"
+import type { Message, Route } from "@apium/hub/Message"
+import type { Queue } from "@apium/hub/Queue"
 import { AmqpError } from "@apium/protocol/amqp/AmqpError"
 import * as Constants from "@apium/protocol/amqp/Constants"
 import type { Content } from "@apium/protocol/amqp/Content"
@@ -18,7 +18,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Consumers, type Consuming } from "./internal/Consumers.ts"
 import { AmqpDelivery } from "./internal/Delivery.ts"
-import { lost, refused } from "./internal/errors.ts"
+import { exchangeOf, fromExchange, queueOf, toQueue } from "./internal/entities.ts"
+import { lost, noneLeft, refused } from "./internal/errors.ts"
 import type { Link, Receiver } from "./internal/Link.ts"
 import { Publisher } from "./internal/Publisher.ts"
 import { type Answer, Requests } from "./internal/Requests.ts"
@@ -38,16 +39,6 @@ export const openChannel = (link: Link): Effect.Effect<Channel, HubError, Scope.
     { interruptible: true }
   ).pipe(Effect.map((channel) => channel.verbs))
 
-const noneLeft = (channelMax: number): HubError =>
-  refused(
-    Method.channelClose({
-      replyCode: Constants.notAllowed,
-      replyText: `NOT_ALLOWED - this connection has ${channelMax} channels, which are all (channel_max)`,
-      classId: 20,
-      methodId: 10
-    })
-  )
-
 /** How long a broker may take to answer `channel.close` before we stop waiting. */
 const farewell = "5 seconds"
 
@@ -66,7 +57,7 @@ class AmqpChannel implements Receiver, Consuming {
   constructor(link: Link, id: number) {
     this.#link = link
     this.#id = id
-    this.#requests = new Requests((method) => this.#send(method))
+    this.#requests = new Requests((method) => this.#send(method), link.now)
     this.#publisher = new Publisher(link, id)
     this.#settled = new Settled(id)
     this.#consumers = new Consumers(this, this.#requests, id)
@@ -95,6 +86,8 @@ class AmqpChannel implements Receiver, Consuming {
     return Effect.suspend(() => {
       if (this.#cause !== undefined) return Effect.void
       this.#goodbye(replyCode, replyText, cause)
+      // A broker that blocks publishers reads nothing before it has memory again.
+      if (this.#link.blocked) return Effect.void
       const answered = Effect.callback<void>((resume) => {
         this.#farewell = () => resume(Effect.void)
       })
@@ -118,7 +111,25 @@ class AmqpChannel implements Receiver, Consuming {
     Deferred.doneUnsafe(this.#closed, Effect.fail(error))
   }
 
+  get blocked(): boolean {
+    return this.#link.blocked
+  }
+
+  holds(queue: string, noAck: boolean): boolean {
+    return this.#link.held.has(queue, noAck)
+  }
+
   // ---- from the link
+
+  /** A request that was sent before this has no answer: whoever asked is told, and the channel is no good any more. */
+  expire(before: number): void {
+    if (this.#cause !== undefined) return
+    const { asking, since = Number.POSITIVE_INFINITY } = this.#requests
+    const late =
+      since <= before ? asking : this.#publisher.stuck(before, this.#link.now()) ? "basic.publish" : undefined
+    if (late === undefined) return
+    this.#goodbye(200, `no answer to ${late}`, lost("requestTimeout", `the broker has not answered ${late} in time`))
+  }
 
   lost(error: HubError): void {
     this.#fail(error)
@@ -217,38 +228,62 @@ class AmqpChannel implements Receiver, Consuming {
     return Effect.map(this.#requests.ask(method), ({ method }) => ("messageCount" in method ? method.messageCount : 0))
   }
 
+  #queueDeclare(queue: Queue, passive = false): Effect.Effect<QueueInfo, HubError> {
+    const declare = Method.queueDeclare({ ...queueOf(queue), passive })
+    return Effect.map(this.#requests.ask(declare), ({ method }) => {
+      const { consumerCount, messageCount, queue: name } = method as Method.QueueDeclareOk
+      if (!passive) this.#link.held.declared(name, queue)
+      return { name, messageCount, consumerCount }
+    })
+  }
+
+  /** Who is interrupted when it has come gives it back: nobody else has it. */
   #get(queue: string): Effect.Effect<Option.Option<Delivery>, HubError> {
     let delivery: AmqpDelivery | undefined
     const taken = ({ content, method }: Answer, wanted: boolean): void => {
       if (method._tag !== "basic.get-ok") return
-      delivery = new AmqpDelivery(method, content!, this, queue, "", false)
+      delivery = new AmqpDelivery(method, content!, this, queue, "")
       if (!wanted) delivery.giveBack()
     }
-    return Effect.map(this.#requests.ask(Method.basicGet({ queue }), taken), () => Option.fromUndefinedOr(delivery))
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.catchCause(
+        // Twice: behind the answer there is another moment to be interrupted in, and behind the value none (`Consumer.pull`).
+        Effect.flatMap(restore(this.#requests.ask(Method.basicGet({ queue }), taken)), () =>
+          restore(Effect.succeed(Option.fromUndefinedOr(delivery)))
+        ),
+        (cause) => {
+          delivery?.giveBack()
+          return Effect.failCause(cause)
+        }
+      )
+    )
+  }
+
+  /** What is to wait goes into the lattice. */
+  #publish(batch: ReadonlyArray<readonly [message: Message, route: Route]>): Effect.Effect<void, HubError> {
+    const { lattice } = this.#link
+    if (batch.every(([, { notBefore }]) => notBefore === undefined)) return this.#publisher.publishAll(batch)
+    return Effect.flatMap(lattice.prepare(batch), (ready) =>
+      Effect.tapError(this.#publisher.publishAll(ready), (error) => Effect.sync(() => lattice.failed(error)))
+    )
   }
 
   readonly verbs: Channel = {
     closed: Effect.suspend(() => Deferred.await(this.#closed)),
     exchangeDeclare: (exchange, options) =>
-      this.#ask(Method.exchangeDeclare({ ...declared(exchange), passive: options?.passive })),
+      this.#ask(Method.exchangeDeclare({ ...exchangeOf(exchange), passive: options?.passive })),
     exchangeDelete: (exchange, options) => this.#ask(Method.exchangeDelete({ exchange, ifUnused: options?.ifUnused })),
     exchangeBind: (destination, binding) => this.#ask(Method.exchangeBind({ destination, ...fromExchange(binding) })),
     exchangeUnbind: (destination, binding) =>
       this.#ask(Method.exchangeUnbind({ destination, ...fromExchange(binding) })),
-    queueDeclare: (queue, options) =>
-      Effect.map(
-        this.#requests.ask(Method.queueDeclare({ ...declaredQueue(queue), passive: options?.passive })),
-        ({ method }) => {
-          const { consumerCount, messageCount, queue: name } = method as Method.QueueDeclareOk
-          return { name, messageCount, consumerCount }
-        }
-      ),
+    queueDeclare: (queue, options) => this.#queueDeclare(queue, options?.passive),
     queueBind: (queue, binding) => this.#ask(Method.queueBind({ queue, ...toQueue(binding) })),
     queueUnbind: (queue, binding) => this.#ask(Method.queueUnbind({ queue, ...toQueue(binding) })),
     queuePurge: (queue) => this.#count(Method.queuePurge({ queue })),
     queueDelete: (queue, options = {}) => this.#count(Method.queueDelete({ queue, ...options })),
-    publish: (message, route) => this.#publisher.publish([[message, route]]),
-    publishAll: (batch) => this.#publisher.publish(batch),
+    publish: (message, route) =>
+      route.notBefore === undefined ? this.#publisher.publish(message, route) : this.#publish([[message, route]]),
+    publishAll: (batch) => this.#publish(batch),
     qos: (prefetch) => this.#consumers.qos(prefetch),
     get: (queue) => Effect.suspend(() => this.#get(queue)),
     consume: (queue, options = {}) =>
@@ -259,32 +294,3 @@ class AmqpChannel implements Receiver, Consuming {
       )
   }
 }
-
-const declared = ({ name, type, durable, autoDelete, internal, arguments: args }: Exchange) => ({
-  exchange: name,
-  type,
-  durable,
-  autoDelete,
-  internal,
-  arguments: args
-})
-
-const declaredQueue = ({ name, durable, exclusive, autoDelete, arguments: args }: Queue) => ({
-  queue: name,
-  durable,
-  exclusive,
-  autoDelete,
-  arguments: args
-})
-
-const fromExchange = ({ exchange, routingKey, arguments: args }: Binding) => ({
-  source: exchange.name,
-  routingKey,
-  arguments: args
-})
-
-const toQueue = ({ exchange, routingKey, arguments: args }: Binding) => ({
-  exchange: exchange.name,
-  routingKey,
-  arguments: args
-})

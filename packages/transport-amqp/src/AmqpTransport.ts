@@ -22,9 +22,10 @@ export const capabilities: Capabilities = {
   confirms: true,
   mandatory: true,
   exchangeBindings: true,
+  prefetch: "consumer",
   heartbeats: true,
   deliveryCount: "republish",
-  delay: "worker",
+  delay: "lattice",
   priority: "highest-first"
 }
 

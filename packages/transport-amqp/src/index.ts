@@ -2,3 +2,4 @@
 export * as AmqpConnection from "./AmqpConnection.ts"
 export * as AmqpTransport from "./AmqpTransport.ts"
 export * as ChannelIds from "./ChannelIds.ts"
+export * as DelayedDelivery from "./DelayedDelivery.ts"

@@ -2,7 +2,8 @@
  * A `VirtualStore` in the memory of this process: one list per queue and priority, a heap per
  * queue for what is not due yet, and one map of what is unacked.
  *
- * Time to live is honoured when a message would be taken, so an expired message keeps its place until somebody takes.
+ * Time to live is honoured when a message would be taken, so an expired message keeps its place until somebody takes; with
+ * `onExpired` it is honoured on time, as far as it is next in line.
  * A queue without `x-max-priority` ignores priorities, as RabbitMQ's do; with it the highest is taken first.
  */
 import * as Clock from "effect/Clock"
@@ -41,6 +42,16 @@ interface MemoryQueue {
   readonly delayed: Deadlines<Parked>
   /** When the timer of the first of them fires, and how to stop it. */
   timer: { readonly at: number; readonly cancel: () => void } | undefined
+  /** A timer runs for the first message that expires. */
+  expiring: boolean
+}
+
+export interface Options {
+  /**
+   * Given each message that expires at the head of its queue before somebody takes it: taken, and yours to settle, as RabbitMQ
+   * dead-letters on time. Left out: it keeps its place until somebody would take it.
+   */
+  readonly onExpired?: ((expired: StoredMessage) => void) | undefined
 }
 
 /**
@@ -73,7 +84,13 @@ const unpark = ({ headers, properties, body, exchange, routingKey }: Parked): Pu
 const positiveInteger = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 
-export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(function* () {
+const headOf = (list: MutableList.MutableList<Entry>): Entry | undefined => MutableList.toArrayN(list, 1)[0]
+
+export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.suspend(() => makeWith({}))
+
+export const makeWith = Effect.fnUntraced(function* ({
+  onExpired
+}: Options): Effect.fn.Return<VirtualStore, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const timers = yield* makeTimers
   const queues = new Map<string, MemoryQueue>()
@@ -92,7 +109,8 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         size: 0,
         waiters: new Set(),
         delayed: new Deadlines(),
-        timer: undefined
+        timer: undefined,
+        expiring: false
       })
     })
 
@@ -132,6 +150,27 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
     })
     queue.size++
     wakeOne(queue)
+    watchHead(queue)
+  }
+
+  /** A timer for what expires first of those that are next in line. */
+  const watchHead = (queue: MemoryQueue): void => {
+    if (onExpired === undefined || queue.expiring || queue.size === 0) return
+    let at = Number.POSITIVE_INFINITY
+    for (const list of queue.levels) at = Math.min(at, headOf(list)?.expiresAt ?? at)
+    if (at === Number.POSITIVE_INFINITY) return
+    queue.expiring = true
+    timers.schedule(at, () => {
+      queue.expiring = false
+      const now = clock.currentTimeMillisUnsafe()
+      for (const list of queue.levels) {
+        for (let head = headOf(list); head !== undefined && head.expiresAt <= now; head = headOf(list)) {
+          MutableList.take(list)
+          onExpired(handOut(queue, head))
+        }
+      }
+      watchHead(queue)
+    })
   }
 
   /** One timer per queue: a closure for each of a million messages would take more than the messages. */
@@ -162,20 +201,25 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
       return true
     })
 
+  /** It is out of its list, and somebody's to settle. */
+  const handOut = (queue: MemoryQueue, entry: Entry): Entry => {
+    queue.size--
+    entry.tag = String(++tags)
+    entry.expired = entry.expiresAt !== Number.POSITIVE_INFINITY && entry.expiresAt <= clock.currentTimeMillisUnsafe()
+    unacked.set(entry.tag, entry)
+    return entry
+  }
+
   const takeFrom = (queue: MemoryQueue, max: number, into: Array<Entry>): void => {
     for (let level = queue.levels.length - 1; level >= 0 && into.length < max; level--) {
       const list = queue.levels[level]!
       while (into.length < max) {
         const entry = MutableList.take(list)
         if (entry === MutableList.Empty) break
-        queue.size--
-        entry.tag = String(++tags)
-        entry.expired =
-          entry.expiresAt !== Number.POSITIVE_INFINITY && entry.expiresAt <= clock.currentTimeMillisUnsafe()
-        unacked.set(entry.tag, entry)
-        into.push(entry)
+        into.push(handOut(queue, entry))
       }
     }
+    watchHead(queue)
   }
 
   const take = (names: ReadonlyArray<string>, max: number) =>
@@ -238,6 +282,7 @@ export const make: Effect.Effect<VirtualStore, never, Scope.Scope> = Effect.gen(
         else MutableList.append(list, entry)
         queue.size++
         wakeOne(queue)
+        watchHead(queue)
       }
     })
 

@@ -82,8 +82,9 @@ const sameExchange = (a: Exchange, b: Exchange): boolean =>
 
 export type VirtualBroker = ReturnType<typeof make>
 
-export const make = (store: VirtualStore) => {
-  const exchanges = new Map<string, Exchange>()
+/** `predeclared` are there from the beginning, as RabbitMQ's `amq.topic` and its like. */
+export const make = (store: VirtualStore, predeclared: ReadonlyArray<Exchange> = []) => {
+  const exchanges = new Map(predeclared.map((exchange) => [exchange.name, exchange]))
   const exchangeBindings = new Map<string, ReadonlyArray<ExchangeBinding>>()
   const queues = new Map<string, DeclaredQueue>()
 
@@ -109,7 +110,7 @@ export const make = (store: VirtualStore) => {
       if (passive) {
         return existing === undefined ? notFound("exchange", exchange.name, Method.exchangeDeclare) : Effect.void
       }
-      if (exchange.name === "" || exchange.name.startsWith("amq.")) {
+      if (exchange.name === "" || (existing === undefined && exchange.name.startsWith("amq."))) {
         return denied(`exchange name '${exchange.name}' is reserved`, Method.exchangeDeclare)
       }
       if (existing === undefined) {

@@ -211,7 +211,14 @@ export class VirtualChannel {
     return tag
   }
 
-  /** Registers the consumer for as long as the scope lives; the effect inside pulls its next deliveries. */
+  /** A consumer for as long as the scope lives, registered when this completes; the effect inside pulls its next deliveries. */
+  subscribe(
+    queue: string,
+    options: ConsumeOptions
+  ): Effect.Effect<Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError>, HubError, Scope.Scope> {
+    return this.#request(() => this.#subscribe(queue, options))
+  }
+
   #subscribe(
     queue: string,
     options: ConsumeOptions
@@ -341,11 +348,6 @@ export class VirtualChannel {
     qos: (prefetch) => this.#request(() => Effect.sync(() => this.window.resize(prefetch))),
     get: (queue) => this.#request(() => this.#get(queue)),
     consume: (queue, options = {}) =>
-      Stream.unwrap(
-        Effect.map(
-          this.#request(() => this.#subscribe(queue, options)),
-          (pull) => Stream.fromPull(Effect.succeed(pull))
-        )
-      )
+      Stream.unwrap(Effect.map(this.subscribe(queue, options), (pull) => Stream.fromPull(Effect.succeed(pull))))
   }
 }

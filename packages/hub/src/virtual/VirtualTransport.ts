@@ -83,6 +83,7 @@ export const make = (name: string, store: VirtualStore, capabilities: Partial<Ca
         confirms: true,
         mandatory: true,
         exchangeBindings: true,
+        prefetch: "channel",
         heartbeats: false,
         deliveryCount: "store",
         delay: "store",

@@ -140,6 +140,13 @@ const one = (text: string, options: Options, main?: AmqpUri): AmqpUri => {
   const [, given = "", authority = "", path = "", query = ""] = match
   const name = given.toLowerCase()
   if (!schemes.includes(name)) throw unknownScheme(name)
+  // What is behind it may be the end of a password, and would go to the wrong host, and be shown as a vhost.
+  if (text.slice(given.length + 3 + authority.length).includes("@")) {
+    throw new InvalidUri({
+      message: "A URL holds an @ behind its host: in a vhost or a parameter it is written %40",
+      suggestion: "write / : ; @ # ? in a password as %2F %3A %3B %40 %23 %3F"
+    })
+  }
   const scheme = name === "amqps" ? "amqps" : "amqp"
   const at = authority.lastIndexOf("@")
   const [username, password] = userInfo(at < 0 ? "" : authority.slice(0, at))

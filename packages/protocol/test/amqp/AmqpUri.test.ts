@@ -118,6 +118,13 @@ describe("a broker's URL", () => {
     assert.include(refusal("amqp://u:hunter2").message, "port")
     assert.include(refusal("amqp://u:hunter2/@h").suggestion, "%2F")
     assert.include(refusal("amqp://u:hunter2%zz@h").message, "The password")
+    for (const url of [
+      "amqp://u:p@ss/hunter2@h//",
+      "amqp://u:1/hunter2@h",
+      "amqp://u:1?hunter2@h",
+      "amqp://u:1#hunter2@h"
+    ])
+      assert.include(refusal(url).suggestion, "%2F")
     refusal("amqp://u:hunter2@h:99999")
     refusal("amqp://u:hunter2@::1")
     assert.include(refusal("amqp://u:hunter2@h?heartbaet=3"), { suggestion: "heartbeat" })

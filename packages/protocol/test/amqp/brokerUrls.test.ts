@@ -40,6 +40,7 @@ const otherwise: Readonly<Record<string, string>> = {
 const refused: Readonly<Record<string, string>> = {
   "amqp://u:p%zz@h": "a % in a password that was not encoded",
   "amqp://u:%E9@h": "Latin-1, of which Kombu makes U+FFFD",
+  "amqp://h/a:b@c": "what stands before the @ is the end of a password more often than a vhost",
   "amqp://h:0": "nobody listens on port 0; Kombu takes the default",
   "amqp://h?insist=1": "0-9-1 has no such thing",
   "amqp://h?ssl_ca_certs=/ca.pem": "TLS, and a scheme that says plain: Kombu changes to port 5671",

@@ -12,24 +12,16 @@ export const window = 1000
 
 const mask = 1023
 
-/** Who waits for one publish, or for several: told once, when the last is confirmed. */
-export interface Batch {
-  remaining: number
-  failure: HubError | undefined
-  done: (failure: HubError | undefined) => void
+/** Who waits for one publish, or for several: told of each once, when it is confirmed, or will not be. */
+export interface Waiter {
+  readonly done: (failure: HubError | undefined) => void
 }
 
 interface Pending {
-  readonly batch: Batch | undefined
+  readonly waiter: Waiter | undefined
   readonly message: Message
   readonly route: Route
   returned: HubError | undefined
-}
-
-export const finish = (batch: Batch | undefined, failure: HubError | undefined): void => {
-  if (batch === undefined) return
-  batch.failure ??= failure
-  if (--batch.remaining === 0) batch.done(batch.failure)
 }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -45,21 +37,33 @@ export class Confirms {
     return this.#next - this.#first
   }
 
-  add(message: Message, route: Route, batch: Batch | undefined): void {
-    this.#ring[this.#next++ & mask] = { batch, message, route, returned: undefined }
+  /** The number that has waited longest; `undefined`: none waits. */
+  get oldest(): number | undefined {
+    return this.open === 0 ? undefined : this.#first
+  }
+
+  add(message: Message, route: Route, waiter: Waiter | undefined): void {
+    this.#ring[this.#next++ & mask] = { waiter, message, route, returned: undefined }
   }
 
   /** A tag of 0 is all of them. One that is not open says nothing. */
   settle(tag: number, multiple: boolean, taken: boolean): void {
     const last = tag === 0 ? this.#next - 1 : tag
     if (last >= this.#next) return
-    for (let each = multiple ? this.#first : last; each <= last; each++) {
-      const pending = this.#ring[each & mask]
-      if (each < this.#first || pending === undefined) continue
-      this.#ring[each & mask] = undefined
-      finish(pending.batch, taken ? pending.returned : nacked(pending.route))
+    for (let each = multiple ? this.#first : last; each <= last; each++) this.#settle(each, taken)
+  }
+
+  #settle(tag: number, taken: boolean): void {
+    const ring = this.#ring
+    const pending = ring[tag & mask]
+    if (tag < this.#first || pending === undefined) return
+    ring[tag & mask] = undefined
+    // Before anybody hears of it, for who goes on may publish the next.
+    if (tag === this.#first) {
+      do this.#first++
+      while (this.#first < this.#next && ring[this.#first & mask] === undefined)
     }
-    while (this.#first < this.#next && this.#ring[this.#first & mask] === undefined) this.#first++
+    pending.waiter?.done(taken ? pending.returned : nacked(pending.route))
   }
 
   /**
@@ -89,7 +93,7 @@ export class Confirms {
     const open = this.#ring.slice()
     this.#ring.fill(undefined)
     this.#first = this.#next
-    for (const pending of open) if (pending !== undefined) finish(pending.batch, error)
+    for (const pending of open) pending?.waiter?.done(error)
   }
 }
 

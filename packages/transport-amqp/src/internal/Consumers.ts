@@ -1,4 +1,4 @@
-/** The consumers of one channel: how they begin and end, and how much all of them may hold. */
+/** The consumers of one channel: how they begin and end, and how much each may hold. */
 import type { ConsumeOptions } from "@apium/hub/Channel"
 import { ConsumerCancelled, HubError } from "@apium/hub/HubError"
 import * as Constants from "@apium/protocol/amqp/Constants"
@@ -6,8 +6,7 @@ import type { Content } from "@apium/protocol/amqp/Content"
 import * as Method from "@apium/protocol/amqp/Method"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
-import { Consumer } from "./Consumer.ts"
+import { Consumer, Share } from "./Consumer.ts"
 import { AmqpDelivery, type Settler } from "./Delivery.ts"
 import { refused } from "./errors.ts"
 import type { Requests } from "./Requests.ts"
@@ -17,24 +16,31 @@ export interface Consuming extends Settler {
   /** Why it is closed. */
   readonly cause: HubError | undefined
   readonly close: (cause: HubError) => Effect.Effect<void>
+  readonly blocked: boolean
   /** A delivery that needs no acknowledgement. */
   readonly settledOnDelivery: (tag: number) => void
+  /** Whether consumers of this queue must not leave for a moment. */
+  readonly holds: (queue: string, noAck: boolean) => boolean
 }
 
-/** `basic.qos` counts in two octets, and 0 is no bound. */
-const wireCount = (prefetch: number): number => (prefetch > 65_535 ? 0 : Math.max(1, Math.floor(prefetch)))
+/** Tags that are remembered, the newest. */
+const mostLate = 100
 
 export class Consumers {
   readonly #channel: Consuming
   readonly #requests: Requests
   readonly #id: number
   readonly #consumers = new Map<string, Consumer>()
+  /** By the tags that the broker knows. */
+  readonly #shares = new Map<string, Share>()
+  /** Without acknowledgements, and over: nobody else has what a quorum queue sends behind its answer, and it cannot be given back. */
+  readonly #late = new Map<string, Share>()
   #tags = 0
   /** What the next consumer would get as its prefetch, as the broker has it. */
   #prefetch = 0
-  /** Over all consumers. */
+  /** Of each consumer. */
   #bound = Number.POSITIVE_INFINITY
-  readonly #tuning = Semaphore.makeUnsafe(1)
+  readonly #waiting = new Map<Consumer, Set<(error: HubError | undefined) => void>>()
   readonly #toWake = new Set<Consumer>()
 
   constructor(channel: Consuming, requests: Requests, id: number) {
@@ -44,10 +50,18 @@ export class Consumers {
   }
 
   deliver(method: Method.BasicDeliver, content: Content): void {
-    const consumer = this.#consumers.get(method.consumerTag)
-    if (consumer === undefined) return this.#channel.reject(method.deliveryTag, true)
-    if (consumer.noAck) this.#channel.settledOnDelivery(method.deliveryTag)
-    consumer.offer(new AmqpDelivery(method, content, this.#channel, consumer.queue, consumer.tag, consumer.noAck))
+    const share = this.#shares.get(method.consumerTag) ?? this.#late.get(method.consumerTag)
+    if (share === undefined) return this.#channel.reject(method.deliveryTag, true)
+    const { consumer } = share
+    const { queue, tag } = consumer
+    if (consumer.wireNoAck) {
+      this.#channel.settledOnDelivery(method.deliveryTag)
+      if (consumer.left) return
+      consumer.offer(new AmqpDelivery(method, content, this.#channel, queue, tag, undefined, true), content.body.length)
+    } else {
+      share.unsettled++
+      consumer.offer(new AmqpDelivery(method, content, this.#channel, queue, tag, share), 0)
+    }
     this.#toWake.add(consumer)
   }
 
@@ -59,34 +73,45 @@ export class Consumers {
 
   /** The broker has ended it. */
   cancelled(tag: string): void {
-    const consumer = this.#consumers.get(tag)
-    if (consumer === undefined) return
-    this.#consumers.delete(tag)
+    const share = this.#shares.get(tag)
+    if (share === undefined) return
+    const { consumer } = share
+    this.#over(share)
+    // Whoever declares its queue again may choose the same tag.
+    if (this.#consumers.get(consumer.tag) === consumer) this.#consumers.delete(consumer.tag)
     consumer.end(new HubError({ reason: new ConsumerCancelled({ queue: consumer.queue }) }))
+    this.#tune(consumer)
   }
 
   fail(error: HubError): void {
     const consumers = [...this.#consumers.values()]
     this.#consumers.clear()
+    this.#shares.clear()
     for (const consumer of consumers) consumer.fail(error)
+    for (const consumer of this.#waiting.keys()) this.#tuned(consumer, error)
   }
 
   subscribe(queue: string, options: ConsumeOptions): Effect.Effect<Consumer, HubError, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.suspend(() => {
         if (this.#channel.cause !== undefined) return Effect.fail(this.#channel.cause)
-        const tag = options.consumerTag ?? this.#freeTag()
-        if (this.#consumers.has(tag)) return this.#refuseTag(tag)
-        const consumer = new Consumer(tag, queue, options)
+        const tag = options.consumerTag ?? this.#freeTag(`ctag-${this.#id}.`)
+        if (this.#has(tag)) return this.#refuseTag(tag)
+        const stays =
+          options.exclusive === true ||
+          options.arguments?.["x-stream-offset"] !== undefined ||
+          this.#channel.holds(queue, options.noAck === true)
+        const consumer = new Consumer(tag, queue, options, stays, this.#bound, (changed) => this.#tune(changed))
         this.#consumers.set(tag, consumer)
-        if (this.#bound === 0 && !consumer.noAck) return Effect.succeed(consumer)
-        return Effect.as(this.#start(consumer), consumer).pipe(
-          Effect.onError(() => Effect.sync(() => this.#leave(consumer, () => {})))
+        return Effect.as(this.#tuning(consumer), consumer).pipe(
+          Effect.onError(() => Effect.sync(() => this.#leave(consumer)))
         )
       }),
       (consumer) =>
-        Effect.callback<void>((resume) => {
-          this.#leave(consumer, () => resume(Effect.void))
+        Effect.suspend(() => {
+          this.#leave(consumer)
+          // A broker that blocks publishers reads nothing before it has memory again.
+          return this.#channel.blocked ? Effect.void : Effect.ignore(this.#tuning(consumer))
         }),
       { interruptible: true }
     )
@@ -101,85 +126,122 @@ export class Consumers {
     return Effect.andThen(this.#channel.close(error), Effect.fail(error))
   }
 
-  #freeTag(): string {
+  #has(tag: string): boolean {
+    return this.#consumers.has(tag) || this.#shares.has(tag)
+  }
+
+  #freeTag(prefix: string): string {
     let tag: string
-    do tag = `ctag-${this.#id}.${++this.#tags}`
-    while (this.#consumers.has(tag))
+    do tag = `${prefix}${++this.#tags}`
+    while (this.#has(tag))
     return tag
   }
 
-  /** The prefetch counts for the consumers that begin after it, so nothing may come between the two requests. */
-  #start(consumer: Consumer): Effect.Effect<void, HubError> {
+  /** Cancels it, gives back what nobody has pulled, and frees its tag. */
+  #leave(consumer: Consumer): void {
+    consumer.left = true
+    this.#tune(consumer)
+  }
+
+  /** What a consumer may hold is another number: `min` of its own prefetch and this. */
+  qos(prefetch: number): Effect.Effect<void, HubError> {
     return Effect.suspend(() => {
-      consumer.started = true
-      const { options, queue, tag, noAck } = consumer
-      const prefetch = noAck || !options.prefetch ? 0 : wireCount(options.prefetch)
-      if (prefetch !== this.#prefetch && !noAck) {
-        this.#prefetch = prefetch
-        this.#requests.tell(Method.basicQos({ prefetchCount: prefetch }))
-        // RabbitMQ forgets the bound of the channel over that of its consumers.
-        const whole = Method.basicQos({ prefetchCount: wireCount(this.#bound), global: true })
-        if (whole.prefetchCount > 0) this.#requests.tell(whole)
+      if (this.#channel.cause !== undefined) return Effect.fail(this.#channel.cause)
+      this.#bound = prefetch
+      const consumers = [...this.#consumers.values()]
+      for (const consumer of consumers) {
+        consumer.bound = prefetch
+        this.#tune(consumer)
+        // It may be handed more of what has come.
+        consumer.wake()
       }
-      return Effect.asVoid(
-        this.#requests.ask(
-          Method.basicConsume({
-            queue,
-            consumerTag: tag,
-            noAck,
-            exclusive: options.exclusive,
-            arguments: options.arguments
-          })
-        )
-      )
+      return Effect.forEach(consumers, (consumer) => this.#tuning(consumer), { discard: true })
     })
   }
 
-  /** Cancels it, gives back what nobody has pulled, and frees its tag. */
-  #leave(consumer: Consumer, done: () => void): void {
-    consumer.left = true
-    const gone = (): void => {
-      consumer.giveBack()
-      if (this.#consumers.get(consumer.tag) === consumer) this.#consumers.delete(consumer.tag)
-      done()
-    }
-    if (!consumer.started || this.#consumers.get(consumer.tag) !== consumer || !this.#channel.alive) return gone()
-    this.#requests.tell(Method.basicCancel({ consumerTag: consumer.tag }), gone)
+  /** Completes when nothing is left to be asked for it: interrupting it interrupts nothing of that. */
+  #tuning(consumer: Consumer): Effect.Effect<void, HubError> {
+    return Effect.callback((resume) => {
+      if (this.#channel.cause !== undefined) return resume(Effect.fail(this.#channel.cause))
+      this.#tune(consumer)
+      if (!consumer.busy) return resume(Effect.void)
+      const waiting = this.#waiting.get(consumer) ?? new Set()
+      this.#waiting.set(consumer, waiting)
+      const tuned = (error: HubError | undefined): void =>
+        resume(error === undefined ? Effect.void : Effect.fail(error))
+      waiting.add(tuned)
+      return Effect.sync(() => void waiting.delete(tuned))
+    })
   }
 
-  /**
-   * `basic.qos` with `global`, in which 0 is no bound: to stop all deliveries, the consumers are cancelled, and begin again when
-   * there is a bound other than 0.
-   */
-  qos(prefetch: number): Effect.Effect<void, HubError> {
-    const acking = () => [...this.#consumers.values()].filter(({ left, noAck }) => !noAck && !left)
-    return this.#tuning.withPermits(1)(
-      Effect.suspend(() => {
-        if (this.#channel.cause !== undefined) return Effect.fail(this.#channel.cause)
-        const before = this.#bound
-        if (prefetch === before) return Effect.void
-        this.#bound = prefetch
-        if (prefetch === 0) {
-          return Effect.forEach(
-            acking().filter(({ started }) => started),
-            (consumer) => {
-              consumer.started = false
-              return this.#requests.ask(Method.basicCancel({ consumerTag: consumer.tag }), () => consumer.giveBack())
-            },
-            { discard: true }
-          )
-        }
-        return Effect.andThen(
-          this.#requests.ask(Method.basicQos({ prefetchCount: wireCount(prefetch), global: true })),
-          Effect.suspend(() =>
-            Effect.forEach(
-              acking().filter(({ started }) => !started),
-              (consumer) => this.#start(consumer),
-              { discard: true }
-            )
-          )
-        )
+  #tuned(consumer: Consumer, error?: HubError): void {
+    const waiting = this.#waiting.get(consumer)
+    if (waiting === undefined) return
+    this.#waiting.delete(consumer)
+    for (const tuned of waiting) tuned(error)
+  }
+
+  /** One request of a consumer at a time, until its shares are as they should be. */
+  #tune(consumer: Consumer): void {
+    if (consumer.busy || !this.#channel.alive) return
+    const next = consumer.next()
+    if (next === undefined) {
+      if (consumer.left) this.#gone(consumer)
+      return this.#tuned(consumer)
+    }
+    consumer.busy = true
+    if (next instanceof Share) {
+      this.#requests.tell(Method.basicCancel({ consumerTag: next.tag }), () => {
+        consumer.busy = false
+        this.#over(next)
+        this.#tune(consumer)
       })
-    )
+    } else {
+      this.#begin(consumer, next)
+    }
+  }
+
+  /** The prefetch counts for the consumers that begin after it, so nothing may come between the two requests. */
+  #begin(consumer: Consumer, prefetch: number): void {
+    const { options, queue, tag, wireNoAck } = consumer
+    // Not twice the same: a quorum queue goes on counting where the consumer of that tag left off, and RabbitMQ 3.10 sends what
+    // it believes missing once more, or gives up the connection (541).
+    const share = new Share(consumer, consumer.begun ? this.#freeTag(`${tag}.`) : tag, prefetch)
+    consumer.begun = true
+    consumer.shares.push(share)
+    this.#shares.set(share.tag, share)
+    if (prefetch !== this.#prefetch && !wireNoAck) {
+      this.#prefetch = prefetch
+      this.#requests.tell(Method.basicQos({ prefetchCount: prefetch }))
+    }
+    const begun = Method.basicConsume({
+      queue,
+      consumerTag: share.tag,
+      noAck: wireNoAck,
+      exclusive: options.exclusive,
+      arguments: options.arguments
+    })
+    this.#requests.tell(begun, (error) => {
+      consumer.busy = false
+      if (error !== undefined) {
+        this.#over(share)
+        consumer.fail(error)
+        this.#tuned(consumer, error)
+      }
+      this.#tune(consumer)
+    })
+  }
+
+  #over(share: Share): void {
+    this.#shares.delete(share.tag)
+    share.consumer.over(share)
+    if (!share.consumer.wireNoAck) return
+    this.#late.set(share.tag, share)
+    if (this.#late.size > mostLate) this.#late.delete(this.#late.keys().next().value!)
+  }
+
+  #gone(consumer: Consumer): void {
+    if (this.#consumers.get(consumer.tag) === consumer) this.#consumers.delete(consumer.tag)
+    consumer.giveBack()
   }
 }

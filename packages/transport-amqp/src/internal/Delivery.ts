@@ -1,13 +1,15 @@
 /** A message that was taken: read when somebody asks, settled once, and only on the link that brought it. */
-import { type Delivery, settledTwice } from "@apium/hub/Delivery"
-import { DecodeFailed, HubError } from "@apium/hub/HubError"
+import { counted, type Delivery, queueCount, settledTwice, type Unreadable } from "@apium/hub/Delivery"
 import type { Message, Route } from "@apium/hub/Message"
+import type { AmqpError } from "@apium/protocol/amqp/AmqpError"
 import type { Content } from "@apium/protocol/amqp/Content"
 import type { BasicDeliver, BasicGetOk } from "@apium/protocol/amqp/Method"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as DelayedDelivery from "../DelayedDelivery.ts"
+import type { Share } from "./Consumer.ts"
 
 /** Where a settlement goes. */
 export interface Settler {
@@ -25,6 +27,8 @@ export class AmqpDelivery implements Delivery {
   readonly #method: BasicDeliver | BasicGetOk
   readonly #content: Content
   readonly #channel: Settler
+  /** Whose window it takes a place in. */
+  readonly #share: Share | undefined
   #settled: boolean
   #message: Message | undefined
 
@@ -34,13 +38,15 @@ export class AmqpDelivery implements Delivery {
     channel: Settler,
     queue: string,
     consumerTag: string,
-    noAck: boolean
+    share?: Share,
+    noAck = false
   ) {
     this.queue = queue
     this.consumerTag = consumerTag
     this.#method = method
     this.#content = content
     this.#channel = channel
+    this.#share = share
     this.#settled = noAck
   }
 
@@ -48,24 +54,38 @@ export class AmqpDelivery implements Delivery {
     return (this.#message ??= lazily(this.#content))
   }
 
+  get unreadable(): Unreadable | undefined {
+    try {
+      this.#content.headersUnsafe()
+      return undefined
+    } catch (error) {
+      return { text: (error as AmqpError).message, headers: this.#content.headerOctets }
+    }
+  }
+
   get route(): Route {
-    return { exchange: this.#method.exchange, routingKey: this.#method.routingKey }
+    const { exchange, routingKey } = this.#method
+    return DelayedDelivery.isLattice(exchange)
+      ? DelayedDelivery.originalRoute(exchange, routingKey, this.queue)
+      : { exchange, routingKey }
   }
 
   get redelivered(): boolean {
     return this.#method.redelivered
   }
 
-  /** Quorum queues count in a header; classic queues do not count. */
+  /** Quorum queues count in a header. Classic queues do not: what was published again to be counted carries it, and says whether it came again. */
   get deliveryCount(): Option.Option<number> {
-    const count = this.message.headers["x-delivery-count"]
-    return typeof count === "number" ? Option.some(count) : Option.none()
+    const count = this.message.headers[queueCount]
+    const own = counted(this)
+    if (typeof count === "number") return Option.some((own ?? 0) + count)
+    return own === undefined ? Option.none() : Option.some(own + (this.redelivered ? 1 : 0))
   }
 
   get ack(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (!this.#claim()) return countSettledTwice
-      this.#channel.ack(this.#method.deliveryTag)
+      this.#ack()
       return Effect.void
     })
   }
@@ -75,7 +95,7 @@ export class AmqpDelivery implements Delivery {
     return ({ requeue }) =>
       Effect.suspend(() => {
         if (!this.#claim()) return countSettledTwice
-        this.#channel.reject(this.#method.deliveryTag, requeue)
+        this.#reject(requeue)
         return Effect.void
       })
   }
@@ -87,7 +107,24 @@ export class AmqpDelivery implements Delivery {
 
   /** {@link release}, at once. */
   giveBack(): void {
-    if (this.#claim()) this.#channel.reject(this.#method.deliveryTag, true)
+    if (this.#claim()) this.#reject(true)
+  }
+
+  /** {@link ack}, at once. */
+  acknowledge(): void {
+    if (this.#claim()) this.#ack()
+  }
+
+  // The window hears of it last: what it asks for then must not reach the broker before.
+
+  #ack(): void {
+    this.#channel.ack(this.#method.deliveryTag)
+    this.#share?.settled()
+  }
+
+  #reject(requeue: boolean): void {
+    this.#channel.reject(this.#method.deliveryTag, requeue)
+    this.#share?.settled()
   }
 
   /** Whether the caller is the one who settles it. */
@@ -97,17 +134,14 @@ export class AmqpDelivery implements Delivery {
   }
 }
 
-/** Own properties, so that it can be spread; each is read when it is first asked for. */
-const lazily = (content: Content): Message => ({
-  body: content.body,
-  get properties() {
-    return content.properties
-  },
-  get headers() {
-    const headers = content.headers()
-    if (Result.isSuccess(headers)) return headers.success
-    throw new HubError({
-      reason: new DecodeFailed({ what: "the headers of a message", text: headers.failure.message })
-    })
-  }
-})
+/** Own properties, so that it can be spread. FAST: only headers that are there are worth a getter, which costs as much as reading the properties twice. */
+const lazily = (content: Content): Message =>
+  content.hasHeaders
+    ? {
+        body: content.body,
+        properties: content.properties,
+        get headers() {
+          return Result.getOrElse(content.headers(), () => ({}))
+        }
+      }
+    : { body: content.body, properties: content.properties, headers: content.headersUnsafe() }

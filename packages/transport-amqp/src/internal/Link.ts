@@ -13,7 +13,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { ChannelIds } from "../ChannelIds.ts"
 import { lost, refused } from "./errors.ts"
+import { Held } from "./Held.ts"
+import type { Lattice } from "./Lattice.ts"
 import { Outbox } from "./Outbox.ts"
+import { Requests } from "./Requests.ts"
 
 /** What a link knows of a channel. */
 export interface Receiver {
@@ -28,6 +31,8 @@ export interface Receiver {
   readonly resume: () => void
   /** The request that waits for its answer. */
   readonly asking: Method.Tag | undefined
+  /** Requests that were sent before this, on the monotonic clock, have waited long enough. */
+  readonly expire: (before: number) => void
 }
 
 /** Octets of the broker's first frame: RabbitMQ's server properties take less than one kB. */
@@ -42,24 +47,41 @@ export class Link {
   serverProperties: Readonly<Record<string, unknown>> = {}
   /** When octets came in last, on the monotonic clock. */
   lastReceived: number
+  /** When something came that answers what we wrote: the peer takes our octets, however slowly. */
+  lastAnswered: number
   /** `connection.blocked`. */
   blocked = false
+  #unblocked = Number.NEGATIVE_INFINITY
   readonly onBlocked = new Set<(blocked: boolean) => void>()
+  /** Where messages wait that are not due; there before the first channel. */
+  lattice!: Lattice
+  /** Queues whose consumers stay. */
+  readonly held = new Held()
   /** Set once: everything fails with it from then on. */
   cause: HubError | undefined
   /** We have told the broker why, or answered its farewell: that has to leave before the socket closes. */
   lastWord = false
-  readonly #now: () => number
+  /** Why the broker does not let us in: whatever ends the link after that, this is what happened. */
+  refusal: HubError | undefined
+  /** The peer takes nothing any more: the socket is not to wait for it. */
+  hopeless = false
+  readonly now: () => number
   readonly #parser: CommandParser
+  /** Of an open connection: `connection.update-secret`. */
+  readonly requests = new Requests(
+    (method) => this.send(method),
+    () => this.now()
+  )
   /** What the handshake, and the farewell, wait for on channel 0. */
   #expecting: ((method: Method.Method) => void) | undefined
   readonly #unread: Array<Method.Method> = []
+  #answered = false
   /** Those to be told when all of a read is through. */
   readonly #touched = new Set<Receiver>()
 
   constructor(now: () => number, maxMessageSize: number | undefined) {
-    this.#now = now
-    this.lastReceived = now()
+    this.now = now
+    this.lastReceived = this.lastAnswered = now()
     this.outbox = new Outbox(now)
     this.outbox.onFlushed = () => this.resume()
     this.#parser = new CommandParser({
@@ -97,16 +119,21 @@ export class Link {
 
   /** Throws what no peer may send; the link is lost then. */
   push(chunks: ReadonlyArray<Uint8Array>): void {
-    this.lastReceived = this.#now()
+    this.lastReceived = this.now()
+    this.#answered = false
     for (const chunk of chunks) this.#parser.pushUnsafe(chunk)
+    if (this.#answered) this.lastAnswered = this.lastReceived
     for (const receiver of this.#touched) receiver.received()
     this.#touched.clear()
   }
 
   /** Everything that waits fails with this, once. */
-  fail(error: HubError): void {
+  fail(reason: HubError): void {
     if (this.cause !== undefined) return
+    const error = this.refusal ?? reason
     this.cause = error
+    this.hopeless = error.reason._tag === "ConnectionLost" && error.reason.cause !== "closed"
+    this.requests.fail(error)
     for (const channel of this.channels.values()) channel.lost(error)
     this.channels.clear()
     Deferred.doneUnsafe(this.closed, Effect.fail(error))
@@ -127,6 +154,17 @@ export class Link {
     this.fail(lost("closed", `the broker sent what cannot be read: ${error.message}`))
   }
 
+  /** Ends channels whose request waits for longer than this, in milliseconds. A broker that has said `blocked` reads none. */
+  expire(timeout: number): void {
+    const before = this.now() - timeout
+    if (this.blocked || this.#unblocked > before) return
+    const { asking, since } = this.requests
+    if (since !== undefined && since <= before) {
+      return this.fail(lost("closed", `the broker has not answered ${asking} in time`))
+    }
+    for (const channel of this.channels.values()) channel.expire(before)
+  }
+
   resume(): void {
     for (const channel of this.channels.values()) channel.resume()
   }
@@ -138,6 +176,8 @@ export class Link {
   }
 
   #command({ channel, content, method }: Command): void {
+    // Deliveries come from who takes nothing, too.
+    if (method._tag !== "basic.deliver") this.#answered = true
     if (channel === 0) return this.#connection(method)
     const receiver = this.channels.get(channel)
     if (receiver === undefined) {
@@ -155,10 +195,13 @@ export class Link {
 
   #connection(method: Method.Method): void {
     if (!this.opened || method._tag === "connection.close-ok") {
+      // What comes in the same read is the open connection's.
+      if (method._tag === "connection.open-ok") this.opened = true
       const expecting = this.#expecting
       this.#expecting = undefined
       if (expecting !== undefined) expecting(method)
-      else this.#unread.push(method)
+      else if (this.#unread.length === 0) this.#unread.push(method)
+      else throw unexpected(method)
       return
     }
     switch (method._tag) {
@@ -176,7 +219,15 @@ export class Link {
       case "connection.unblocked":
         this.blocked = method._tag === "connection.blocked"
         for (const tell of this.onBlocked) tell(this.blocked)
-        if (!this.blocked) this.resume()
+        if (this.blocked) return
+        this.#unblocked = this.now()
+        this.resume()
+        return
+      default:
+        if (!this.requests.answer({ method, content: undefined })) throw unexpected(method)
     }
   }
 }
+
+const unexpected = ({ _tag }: Method.Method): AmqpError =>
+  new AmqpError({ message: `${_tag}, for which nobody has asked`, replyCode: Constants.commandInvalid, channel: 0 })

@@ -8,19 +8,47 @@ import type { Message, Route } from "@apium/hub/Message"
 import type { Content } from "@apium/protocol/amqp/Content"
 import * as Method from "@apium/protocol/amqp/Method"
 import * as Effect from "effect/Effect"
-import { type Batch, Confirms, finish, window } from "./Confirms.ts"
+import { Confirms, type Waiter, window } from "./Confirms.ts"
 import { notWritten } from "./errors.ts"
 import type { Link } from "./Link.ts"
 
+type Resume = (result: Effect.Effect<void, HubError>) => void
+
+/** Who publishes several, and is told once, when the last is done: the first failure is the batch's. */
+class Batch implements Waiter {
+  #remaining: number
+  #failure: HubError | undefined
+  readonly #resume: Resume
+
+  constructor(size: number, resume: Resume) {
+    this.#remaining = size
+    this.#resume = resume
+  }
+
+  done(failure: HubError | undefined): void {
+    this.#failure ??= failure
+    if (--this.#remaining === 0) this.#resume(this.#failure === undefined ? Effect.void : Effect.fail(this.#failure))
+  }
+}
+
+/** Who publishes one. */
+class Single implements Waiter {
+  readonly #resume: Resume
+
+  constructor(resume: Resume) {
+    this.#resume = resume
+  }
+
+  done(failure: HubError | undefined): void {
+    this.#resume(failure === undefined ? Effect.void : Effect.fail(failure))
+  }
+}
+
+/** One that is not written yet, and will not be once `waiter` is gone: who has called has gone. */
 interface Waiting {
   readonly message: Message
   readonly route: Route
-  readonly batch: WaitingBatch
-}
-
-interface WaitingBatch extends Batch {
-  /** Whoever called has gone: what is not written yet will not be. */
-  abandoned: boolean
+  waiter: Waiter | undefined
 }
 
 export class Publisher {
@@ -32,6 +60,8 @@ export class Publisher {
   /** Those before are written. */
   #at = 0
   #flow = true
+  #oldest: number | undefined
+  #oldestSince = 0
   #cause: HubError | undefined
 
   constructor(link: Link, channel: number) {
@@ -39,24 +69,43 @@ export class Publisher {
     this.#channel = channel
   }
 
-  /** Completes when all are confirmed, or written where no confirm is wanted; fails with the first failure. */
-  publish(batch: ReadonlyArray<readonly [message: Message, route: Route]>): Effect.Effect<void, HubError> {
+  /** Completes when it is confirmed, or written where no confirm is wanted. */
+  publish(message: Message, route: Route): Effect.Effect<void, HubError> {
+    // FAST: what need not wait costs no more than a call.
+    if (route.confirm === false) {
+      return Effect.suspend(() => {
+        if (this.#cause !== undefined) return Effect.fail(this.#cause)
+        if (!this.#goesOut) return this.#publish(message, route)
+        const failure = this.#write(message, route, undefined)
+        return failure === undefined ? Effect.void : Effect.fail(failure)
+      })
+    }
+    return this.#publish(message, route)
+  }
+
+  #publish(message: Message, route: Route): Effect.Effect<void, HubError> {
+    return Effect.callback((resume) => {
+      if (this.#cause !== undefined) return resume(Effect.fail(this.#cause))
+      const waiting = this.#submit(message, route, new Single(resume))
+      if (waiting === undefined) return
+      return Effect.sync(() => void (waiting.waiter = undefined))
+    })
+  }
+
+  /** Completes when all are; fails with the first failure. */
+  publishAll(batch: ReadonlyArray<readonly [message: Message, route: Route]>): Effect.Effect<void, HubError> {
     return Effect.callback((resume) => {
       if (this.#cause !== undefined) return resume(Effect.fail(this.#cause))
       if (batch.length === 0) return resume(Effect.void)
-      const own: WaitingBatch = {
-        remaining: batch.length,
-        failure: undefined,
-        abandoned: false,
-        done: (failure) => resume(failure === undefined ? Effect.void : Effect.fail(failure))
-      }
+      const own = new Batch(batch.length, resume)
+      const unwritten: Array<Waiting> = []
       for (const [message, route] of batch) {
-        if (this.#waiting.length === 0 && this.#ready) this.#write(message, route, own)
-        else this.#waiting.push({ message, route, batch: own })
+        const waiting = this.#submit(message, route, own)
+        if (waiting !== undefined) unwritten.push(waiting)
       }
+      if (unwritten.length === 0) return
       return Effect.sync(() => {
-        own.abandoned = true
-        own.done = () => {}
+        for (const waiting of unwritten) waiting.waiter = undefined
       })
     })
   }
@@ -64,8 +113,8 @@ export class Publisher {
   /** Writes what waits, as far as that goes. */
   resume(): void {
     while (this.#at < this.#waiting.length && this.#ready) {
-      const { batch, message, route } = this.#waiting[this.#at++]!
-      if (!batch.abandoned) this.#write(message, route, batch)
+      const { message, route, waiter } = this.#waiting[this.#at++]!
+      if (waiter !== undefined) this.#send(message, route, waiter)
     }
     // Rarely, for what is left is moved.
     if (this.#at > 0 && (this.#at === this.#waiting.length || this.#at > 4 * window)) {
@@ -83,6 +132,18 @@ export class Publisher {
     this.#confirms?.settle(tag, multiple, taken)
   }
 
+  /**
+   * Whether the oldest publish was the oldest at `before` already, as far as was asked: RabbitMQ 3.10 takes what comes for a
+   * quorum queue that has no leader, and never confirms it.
+   */
+  stuck(before: number, now: number): boolean {
+    const oldest = this.#confirms?.oldest
+    if (oldest !== undefined && oldest === this.#oldest) return this.#oldestSince <= before
+    this.#oldest = oldest
+    this.#oldestSince = now
+    return false
+  }
+
   returned(method: Method.BasicReturn, content: Content): void {
     this.#confirms?.returned(method, content)
   }
@@ -93,19 +154,41 @@ export class Publisher {
     const waiting = this.#waiting.slice(this.#at)
     this.#waiting = []
     this.#at = 0
-    for (const { batch } of waiting) finish(batch, error)
+    for (const { waiter } of waiting) waiter?.done(error)
+  }
+
+  /** Nobody waits, and nobody has to. */
+  get #goesOut(): boolean {
+    return this.#at === this.#waiting.length && this.#ready
   }
 
   get #ready(): boolean {
     return !this.#link.blocked && this.#flow && !this.#link.outbox.full && (this.#confirms?.open ?? 0) < window
   }
 
-  #write(message: Message, route: Route, batch: Batch): void {
+  /** Writes it, or lets it wait: then that. */
+  #submit(message: Message, route: Route, waiter: Waiter): Waiting | undefined {
+    if (this.#goesOut) {
+      this.#send(message, route, waiter)
+      return undefined
+    }
+    const waiting: Waiting = { message, route, waiter }
+    this.#waiting.push(waiting)
+    return waiting
+  }
+
+  #send(message: Message, route: Route, waiter: Waiter): void {
     const confirm = route.confirm !== false
+    const failure = this.#write(message, route, confirm ? waiter : undefined)
+    if (failure !== undefined || !confirm) waiter.done(failure)
+  }
+
+  /** Why it was not. */
+  #write(message: Message, route: Route, waiter: Waiter | undefined): HubError | undefined {
     const { outbox } = this.#link
     const { frames } = outbox
     try {
-      if (confirm && this.#confirms === undefined) {
+      if (waiter !== undefined && this.#confirms === undefined) {
         // Nothing has to be waited for: the broker counts from the next publish on.
         frames.method(this.#channel, Method.confirmSelect({ nowait: true }))
         this.#confirms = new Confirms()
@@ -123,11 +206,11 @@ export class Publisher {
         { properties, headers: isEmpty(headers) ? undefined : headers, body }
       )
     } catch (error) {
-      return finish(batch, notWritten(error))
+      return notWritten(error)
     }
-    this.#confirms?.add(message, route, confirm ? batch : undefined)
-    if (!confirm) finish(batch, undefined)
+    this.#confirms?.add(message, route, waiter)
     outbox.wake()
+    return undefined
   }
 }
 

@@ -59,6 +59,8 @@ export const withHeaders = (outgoing: Outgoing, headers: Arguments): Outgoing =>
 /** A queue as Celery makes it when nobody defined it: exchange, queue and routing key all of one name. */
 export const queueNamed = (name: string): Queue.Queue => Queue.bindTo(Exchange.direct(name), name)(Queue.make(name))
 
+type Batch = ReadonlyArray<readonly [message: Message, route: Route]>
+
 /** Names that come from users may be many: past this they are looked up anew. */
 const maxRemembered = 10_000
 
@@ -116,14 +118,48 @@ export const make = (
 
   const { confirm, mandatory } = profile
   const kept = profile.delay === "broker"
+  // A lattice keeps what is for a queue. From another exchange a task goes to its workers at once, and they keep it, each for its queue.
+  const keptFor = (exchange: string): boolean =>
+    kept && (exchange === "" || connection.capabilities.delay !== "lattice")
 
-  const route = ({ to, notBefore }: Outgoing): Route => ({
-    exchange: "queue" in to ? "" : to.exchange,
-    routingKey: "queue" in to ? to.queue : to.routingKey,
-    mandatory,
-    confirm,
-    notBefore: kept ? notBefore : undefined
-  })
+  const route = ({ to, notBefore }: Outgoing): Route => {
+    const exchange = "queue" in to ? "" : to.exchange
+    return {
+      exchange,
+      routingKey: "queue" in to ? to.queue : to.routingKey,
+      mandatory,
+      confirm,
+      notBefore: keptFor(exchange) ? notBefore : undefined
+    }
+  }
+
+  let refusals = 0
+
+  /** The header `eta` is there: whoever gets the task now holds it until then, as Celery does. */
+  const undelayed = (batch: Batch, reason: string, topology: Topology): Effect.Effect<void, HubError> => {
+    const now = connection.publishAll(
+      batch.map(([message, route]) => [message, { ...route, notBefore: undefined }]),
+      topology
+    )
+    // Once is enough: there may be millions.
+    return refusals++ > 0
+      ? now
+      : Effect.andThen(
+          Effect.logWarning(
+            "The broker does not keep tasks until they are due: they are sent at once, for workers to hold",
+            {
+              reason
+            }
+          ),
+          now
+        )
+  }
+
+  const send = (batch: Batch, topology: Topology): Effect.Effect<void, HubError> =>
+    (batch.length === 1 ? connection.publish(...batch[0]!, topology) : connection.publishAll(batch, topology)).pipe(
+      Effect.catchReason("HubError", "DelayRefused", ({ message }) => undelayed(batch, message, topology)),
+      Effect.retry(again)
+    )
 
   const topology = (batch: ReadonlyArray<Outgoing>): Topology => {
     const names = new Set<string>()
@@ -138,15 +174,13 @@ export const make = (
   const publisher: Publisher = {
     publish: (outgoing) =>
       Effect.flatMap(Serializer.Serializers, (registry) =>
-        Effect.flatMapEager(addressed(registry, outgoing), ([message, to]) =>
-          Effect.retry(connection.publish(message, to, topology([outgoing])), again)
-        )
+        Effect.flatMapEager(addressed(registry, outgoing), (addressed) => send([addressed], topology([outgoing])))
       ),
     publishAll: (batch) =>
       Effect.flatMap(Serializer.Serializers, (registry) =>
         Effect.flatMap(
           Effect.forEach(batch, (outgoing) => addressed(registry, outgoing)),
-          (messages) => Effect.retry(connection.publishAll(messages, topology(batch)), again)
+          (messages) => send(messages, topology(batch))
         )
       )
   }

@@ -28,10 +28,13 @@ export interface Options {
   readonly clock?: LogicalClock.LogicalClock["Service"] | undefined
 }
 
-/** Celery's arguments: the queue goes a minute after its monitor, and events older than 5 s are of no interest. */
+/**
+ * Celery's arguments: events older than 5 s are of no interest. Exclusive, for RabbitMQ 4.3 refuses transient queues that are
+ * not (541), and with a name of its own on each link, for the broker may not have found the old one dead.
+ */
 const queueFor = (routingKey: string): Queue.Queue =>
   pipe(
-    Queue.make(`celeryev.${crypto.randomUUID()}`, { autoDelete: true, durable: false }),
+    Queue.temporary(`celeryev.${crypto.randomUUID()}`),
     Queue.expires("60 seconds"),
     Queue.ttl("5 seconds"),
     Queue.bindTo(exchange, routingKey)
@@ -42,7 +45,6 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
     Effect.gen(function* () {
       const connection = yield* Connection
       const clock = options.clock ?? LogicalClock.make()
-      const queue = queueFor(options.routingKey ?? "#")
       const ask = Mailbox.cast({ method: "heartbeat" }, { clock: LogicalClock.forMailbox(clock) }).pipe(
         Effect.catch((error) =>
           Effect.logDebug("Workers could not be asked for a heartbeat", { reason: error.message })
@@ -52,6 +54,7 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
       const attempt = Stream.unwrap(
         Effect.gen(function* () {
           const channel = yield* connection.channel
+          const queue = queueFor(options.routingKey ?? "#")
           const [name = queue.name] = yield* Topology.declare(channel, { queues: [queue] })
           if (options.onReady !== undefined) yield* options.onReady
           // Beside the events: a broker that takes no message for now may still have some for us.

@@ -3,7 +3,7 @@
  * or after the first, but adopted: the new delivery is settled as that run ends, or at once if it has ended. A retry would
  * otherwise go on twice, from the message it sent and from the one that came again.
  */
-import type { Delivery } from "@apium/hub/Delivery"
+import { counted, type Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -19,8 +19,8 @@ export interface Orphans {
   /** A run has ended. Its acknowledgement may have gone into a link that was lost by then, and nobody can know. */
   readonly ended: (request: Request) => void
   /**
-   * Settles the delivery some day, if it is of a task that ran when the link was lost or ended around that time; else
-   * `undefined`. Asked before anything is decided about the message: it may be past its expiry by now, and the run is not.
+   * Settles the delivery some day, if it is of a task that ran when the link was lost or ended around that time, or a copy that
+   * is here already; else `undefined`. Asked before anything is decided about the message: it may be past its expiry by now, and the run is not.
    */
   readonly adopt: (delivery: Delivery) => Effect.Effect<void, HubError> | undefined
 }
@@ -31,6 +31,8 @@ const maxEnded = 1000
 interface Ended {
   readonly id: string
   readonly retries: number
+  /** As the message of that run had it (`Recount`). */
+  readonly counted: number
   readonly rejected: boolean
 }
 
@@ -53,6 +55,13 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
     return undefined
   }
 
+  /** The same copy twice (`Recount`): a link was lost before it was confirmed, and it was sent again. The broker keeps the first until it is settled. */
+  const isHere = (id: unknown, retries: unknown, count: number): boolean =>
+    [...slots.running().values(), ...slots.waiting()].some(
+      ({ delivery, message: { headers } }) =>
+        headers.id === id && headers.retries === retries && counted(delivery) === count
+    )
+
   return {
     mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
     running: () => {
@@ -62,17 +71,26 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
       for (const fiber of orphans.keys()) if (slots.running().has(fiber)) count++
       return count
     },
-    ended: ({ acknowledged, rejected, message: { headers } }) => {
+    ended: ({ acknowledged, delivery, rejected, message: { headers } }) => {
       if (acknowledged !== true && rejected !== true) return
-      ended[oldest] = { id: headers.id, retries: headers.retries, rejected: rejected === true }
+      ended[oldest] = {
+        id: headers.id,
+        retries: headers.retries,
+        counted: counted(delivery) ?? 0,
+        rejected: rejected === true
+      }
       oldest = (oldest + 1) % maxEnded
     },
     adopt: (delivery) => {
-      if (!delivery.redelivered) return undefined
+      const own = counted(delivery)
+      if (!delivery.redelivered && own === undefined) return undefined
       const { id, retries = 0 } = delivery.message.headers
-      const adopted = adoptRunning(delivery, id, retries)
+      const adopted = delivery.redelivered ? adoptRunning(delivery, id, retries) : undefined
       if (adopted !== undefined) return adopted
-      const before = ended.find((one) => one.id === id && one.retries === retries)
+      if (own !== undefined && !delivery.redelivered && isHere(id, retries, own)) return delivery.ack
+      const count = own ?? 0
+      // A higher count is that of the copy of a message that was acknowledged for it: it has had no run.
+      const before = ended.find((one) => one.id === id && one.retries === retries && count <= one.counted)
       if (before === undefined) return undefined
       return before.rejected ? delivery.reject({ requeue: false }) : delivery.ack
     }

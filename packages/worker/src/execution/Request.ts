@@ -2,8 +2,8 @@
  * A task that was received and is to be run: its message, its handler, and the delivery that is settled when it ends
  * (celery/worker/request.py).
  */
-import type { Delivery } from "@apium/hub/Delivery"
-import type { TaskHeaders, TaskMessage } from "@apium/protocol/celery/TaskMessage"
+import * as Delivery from "@apium/hub/Delivery"
+import { republishable, type TaskHeaders, type TaskMessage } from "@apium/protocol/celery/TaskMessage"
 import { toSeconds } from "../task/Countdown.ts"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
@@ -18,7 +18,7 @@ export interface TimeLimits {
 
 export interface Request {
   /** Replaced when the link of the first one was lost and the message came again while the task runs. */
-  delivery: Delivery
+  delivery: Delivery.Delivery
   /** Whatever became of the acknowledgement, this message asks for nothing any more. */
   acknowledged?: boolean
   /** It was rejected, and is not to run again. */
@@ -31,6 +31,8 @@ export interface Request {
   readonly expiresAt?: number | undefined
   /** Consumed without acknowledgements: the broker has forgotten it. */
   readonly noAck?: boolean | undefined
+  /** It came to no end so often that it may be why: it runs beside no other such. */
+  suspect?: boolean | undefined
   /** When its run began, in milliseconds since the epoch. */
   timeStart?: number
   /** Its run is over; a handler that was abandoned may go on. */
@@ -43,6 +45,10 @@ export interface Request {
 
 /** Acknowledged after the run: the default, and what keeps a task when its worker dies. */
 export const acksLate = ({ registered }: Request): boolean => registered.task.options.acksLate ?? true
+
+/** Whether it was delivered before: also as the message that it is a copy of (`Recount`). */
+export const redelivered = ({ delivery }: Request): boolean =>
+  delivery.redelivered || (Delivery.counted(delivery) ?? 0) > 0
 
 /** What the matrix says of this request; nothing for what was acknowledged by now. */
 export const settlement = (
@@ -91,12 +97,13 @@ export const info = (request: Request, override: TimeLimits | undefined): Reques
     rootId: headers.rootId,
     parentId: headers.parentId,
     timeLimit: timeLimit(request, override),
-    headers: headers.extra,
+    // Without what a broker wrote there, as one that kept the task until it was due.
+    headers: "x-death" in headers.extra ? republishable(headers.extra) : headers.extra,
     delivery: {
       exchange: delivery.route.exchange,
       routingKey: delivery.route.routingKey,
       queue: delivery.queue,
-      redelivered: delivery.redelivered,
+      redelivered: redelivered(request),
       priority: delivery.message.properties.priority ?? 0
     }
   }

@@ -3,6 +3,7 @@
  * channel closes goes back to its queue, next in line.
  */
 import type { Connection } from "@apium/hub/Connection"
+import * as Consumer from "@apium/hub/Consumer"
 import type { Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
@@ -61,7 +62,12 @@ export const run = (dependencies: {
     const channel = yield* connection.channel
     const names = yield* Topology.declare(channel, { queues })
     yield* tuner.attach(channel)
-    return { channel, consumers: names.map((name) => channel.consume(name, { noAck })) }
+    // The window is the tuner's, and no transport has another.
+    const prefetch = Number.POSITIVE_INFINITY
+    return {
+      channel,
+      consumers: names.map((name, index) => Consumer.consume(channel, queues[index]!, name, { noAck, prefetch }))
+    }
   })
 
   /** The link is lost: what runs goes on, and the broker has the rest back. */
@@ -114,7 +120,16 @@ export const run = (dependencies: {
     Stream.runDrain
   )
 
+  /** A lost link has been told of; a channel alone goes when a task takes longer than the broker waits (`consumer_timeout`). */
+  const told = (error: HubError): Effect.Effect<void> =>
+    error.reason._tag === "ChannelClosed" && error.recoverable
+      ? Effect.logWarning("The broker has closed the channel: what runs goes on, and what was reserved comes again", {
+          reason: error.message
+        })
+      : Effect.void
+
   return whileRunning.pipe(
+    Effect.tapError(told),
     connection.recover,
     Effect.catchDefect((defect) => Effect.fail(new ConsumerDefect({ cause: Cause.die(defect) }))),
     // Once it has begun, only a stop ends a worker: what no fresh link mends (a queue declared otherwise) somebody else may.

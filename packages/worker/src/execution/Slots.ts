@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import type * as Scope from "effect/Scope"
 import type { Request } from "./Request.ts"
+import type { Suspects } from "./Suspects.ts"
 
 export interface Slots {
   readonly submit: (request: Request) => void
@@ -38,6 +39,8 @@ export interface Options {
   readonly ended?: ((request: Request) => void) | undefined
   /** A run has begun, or ended. */
   readonly changed?: (() => void) | undefined
+  /** Those that wait here run one at a time, and before the others: there are few, and who starts anew should soon know. */
+  readonly suspects?: Suspects | undefined
   /** Whether anything may begin at all now. Asked before each run. */
   readonly open?: (() => boolean) | undefined
 }
@@ -49,6 +52,7 @@ export const make = ({
   died,
   ended: over,
   changed,
+  suspects,
   open = () => true
 }: Options): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -82,6 +86,7 @@ export const make = ({
 
     const ended = (request: Request): void => {
       over?.(request)
+      suspects?.ended(request)
       const limit = limitOf(request)
       if (limit === undefined) return
       limit.running--
@@ -95,7 +100,7 @@ export const make = ({
       if (pumping) return
       pumping = true
       while (fibers.size < concurrency && open()) {
-        const next = MutableList.take(waiting)
+        const next = suspects?.next() ?? MutableList.take(waiting)
         if (next === MutableList.Empty) break
         if (blocked(next)) continue
         const limit = limitOf(next)
@@ -126,12 +131,14 @@ export const make = ({
     ]
 
     const remove = (matches: (request: Request) => boolean): ReadonlyArray<Request> => {
-      const removed: Array<Request> = []
+      const removed: Array<Request> = [...(suspects?.remove(matches) ?? [])]
       for (const list of lists()) {
         if (list.length === 0) continue
         MutableList.filter(list, (request) => {
           if (!matches(request)) return true
           removed.push(request)
+          // It may have its turn, and wait for another of its task.
+          suspects?.ended(request)
           return false
         })
       }
@@ -150,16 +157,16 @@ export const make = ({
 
     return {
       submit: (request) => {
-        MutableList.append(waiting, request)
+        if (suspects?.holds(request) !== true) MutableList.append(waiting, request)
         pump()
       },
-      waiting: () => lists().flatMap((list) => MutableList.toArray(list)),
+      waiting: () => [...(suspects?.waiting() ?? []), ...lists().flatMap((list) => MutableList.toArray(list))],
       blocked: () => {
         let count = 0
         for (const limit of limited.values()) count += limit.blocked.length
         return count
       },
-      backlog: () => lists().reduce((count, list) => count + list.length, 0),
+      backlog: () => lists().reduce((count, list) => count + list.length, suspects?.waiting().length ?? 0),
       remove,
       running: () => fibers,
       concurrency: () => concurrency,

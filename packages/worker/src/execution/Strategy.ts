@@ -5,8 +5,8 @@
  */
 import type { Connection } from "@apium/hub/Connection"
 import * as DeadLetter from "@apium/hub/DeadLetter"
-import type { Delivery } from "@apium/hub/Delivery"
-import type { HubError } from "@apium/hub/HubError"
+import * as Delivery from "@apium/hub/Delivery"
+import { DecodeFailed, HubError } from "@apium/hub/HubError"
 import * as Serializer from "@apium/hub/Serializer"
 import type * as Content from "@apium/protocol/kombu/Content"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
@@ -15,7 +15,6 @@ import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
@@ -23,7 +22,8 @@ import type { Registered, Tasks } from "../task/Tasks.ts"
 import type { TaskOptions } from "../task/Task.ts"
 import * as Callbacks from "./Callbacks.ts"
 import type { Discard } from "./Discard.ts"
-import { type Request, resultOf } from "./Request.ts"
+import * as Recount from "./Recount.ts"
+import { acksLate, type Request, resultOf } from "./Request.ts"
 import type { Results } from "./Results.ts"
 import type { Revoked } from "./Revoked.ts"
 
@@ -39,7 +39,7 @@ const defaultMaxDeliveries = 20
 /** For a task strategy that has settled the delivery itself. */
 export const settled: Decision = { _tag: "Settled" }
 
-export type Strategy = (delivery: Delivery) => Effect.Effect<Decision, HubError>
+export type Strategy = (delivery: Delivery.Delivery) => Effect.Effect<Decision, HubError>
 
 /**
  * A task type's own (Celery's `Task.Strategy`), given to `Tasks.handle`: it sees each readable request before anything is
@@ -66,7 +66,7 @@ export const make = (dependencies: {
   const { connection, tasks, results, events, discard, revoked, callbacks, defaults, noAck, serializers } = dependencies
 
   /** No task at all, or one nobody can read. */
-  const undecodable = (delivery: Delivery, text: string, id: string | undefined, failure: Failure) =>
+  const undecodable = (delivery: Delivery.Delivery, text: string, id: string | undefined, failure: Failure) =>
     Effect.gen(function* () {
       yield* Effect.logWarning("Dead-lettered a message that is no readable task", {
         queue: delivery.queue,
@@ -78,14 +78,14 @@ export const make = (dependencies: {
       return settled
     })
 
-  const invalid = (delivery: Delivery, error: TaskMessage.InvalidTask | TaskMessage.UnknownMessage) =>
+  const invalid = (delivery: Delivery.Delivery, error: TaskMessage.InvalidTask | TaskMessage.UnknownMessage) =>
     undecodable(delivery, error.message, error._tag === "InvalidTask" ? error.id : undefined, {
       excType: error._tag,
       excMessage: [error.message],
       excModule: "celery.exceptions"
     })
 
-  const unreadable = (delivery: Delivery, id: string | undefined, error: HubError) =>
+  const unreadable = (delivery: Delivery.Delivery, id: string | undefined, error: HubError) =>
     undecodable(delivery, error.message, id, {
       excType: error.reason._tag === "ContentDisallowed" ? "ContentDisallowed" : "DecodeError",
       excMessage: [error.message],
@@ -104,7 +104,7 @@ export const make = (dependencies: {
       : Effect.void
 
   /** Who cannot run a task may still read its errbacks. */
-  const embedOf = (delivery: Delivery, headers: TaskMessage.TaskHeaders): Effect.Effect<TaskMessage.Embed> =>
+  const embedOf = (delivery: Delivery.Delivery, headers: TaskMessage.TaskHeaders): Effect.Effect<TaskMessage.Embed> =>
     Effect.match(
       Effect.flatMap(Serializer.decodeWith(serializers, delivery.message), (payload) =>
         Effect.fromResult(
@@ -115,7 +115,7 @@ export const make = (dependencies: {
     )
 
   /** Visible to the sender, as in Celery; and where Celery drops the message, a deployment that lags behind can have it back. */
-  const notRegistered = (delivery: Delivery, headers: TaskMessage.TaskHeaders) =>
+  const notRegistered = (delivery: Delivery.Delivery, headers: TaskMessage.TaskHeaders) =>
     Effect.gen(function* () {
       yield* Effect.logError("Received a task that is not registered", { task: headers.task, id: headers.id })
       const failure = TaskError.notRegistered(headers.task)
@@ -148,7 +148,9 @@ export const make = (dependencies: {
       return settled
     })
 
-  const read = (delivery: Delivery): Effect.Effect<Decision, HubError> => {
+  const read = (delivery: Delivery.Delivery): Effect.Effect<Decision, HubError> => {
+    const { unreadable: broken } = delivery
+    if (broken !== undefined) return unreadable(delivery, undefined, headersOf(broken.text))
     const { headers } = delivery.message
     if (TaskMessage.version(headers) !== 2) return readWhole(delivery)
     const decoded = TaskMessage.decodeHeaders(headers)
@@ -159,7 +161,10 @@ export const make = (dependencies: {
       : readWhole(delivery, decoded.success)
   }
 
-  const readWhole = (delivery: Delivery, headers?: TaskMessage.TaskHeaders): Effect.Effect<Decision, HubError> => {
+  const readWhole = (
+    delivery: Delivery.Delivery,
+    headers?: TaskMessage.TaskHeaders
+  ): Effect.Effect<Decision, HubError> => {
     const onSuccess = (payload: unknown) => readPayload(delivery, headers, payload)
     const body = Serializer.decodeWith(serializers, delivery.message)
     // Without decompression it is read by now.
@@ -169,7 +174,7 @@ export const make = (dependencies: {
   }
 
   const readPayload = (
-    delivery: Delivery,
+    delivery: Delivery.Delivery,
     headers: TaskMessage.TaskHeaders | undefined,
     payload: unknown
   ): Effect.Effect<Decision, HubError> => {
@@ -196,10 +201,11 @@ export const make = (dependencies: {
     defaulted.set(registered, made)
     return made
   }
+  const counting = Recount.counting(connection)
   let received = 0
   const defaulted = new WeakMap<Registered, Registered>()
 
-  const decide = (delivery: Delivery, message: TaskMessage.TaskMessage): Effect.Effect<Decision, HubError> => {
+  const decide = (delivery: Delivery.Delivery, message: TaskMessage.TaskMessage): Effect.Effect<Decision, HubError> => {
     const { headers } = message
     const found = tasks.find(headers.task)
     if (found === undefined) return notRegistered(delivery, headers)
@@ -220,13 +226,20 @@ export const make = (dependencies: {
         )
   }
 
+  /** Where the counting is ours, what counts is how often it had a run: the run it was counted for is still to come while it is new. */
+  const condemned = (delivery: Delivery.Delivery): boolean =>
+    !counting || (delivery.redelivered && Delivery.counted(delivery) !== undefined)
+
   const judge = (request: Request): Effect.Effect<Decision, HubError> => {
     const { delivery, registered, message } = request
     const { headers } = message
     if (revoked.has(headers)) return Effect.as(discard(request, "revoked"), settled)
-    const deliveries = Option.getOrElse(delivery.deliveryCount, () => 0)
-    if (deliveries >= (registered.task.options.maxDeliveries ?? defaultMaxDeliveries))
-      return poisonous(request, deliveries)
+    const deliveries = Delivery.deliveries(delivery)
+    if (deliveries > 0) {
+      const most = registered.task.options.maxDeliveries ?? defaultMaxDeliveries
+      if (deliveries >= most && condemned(delivery)) return poisonous(request, deliveries)
+      request.suspect = !noAck && acksLate(request) && deliveries >= Math.ceil(most / 2)
+    }
     if (headers.eta === null && headers.expires === null) return Effect.succeed({ _tag: "Run", request })
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const until = headers.eta === null ? Result.succeed(now) : TaskMessage.parseEta(headers.eta)
@@ -244,6 +257,9 @@ export const make = (dependencies: {
 
   return read
 }
+
+const headersOf = (text: string) =>
+  new HubError({ reason: new DecodeFailed({ what: "the headers of a message", text }) })
 
 /** The headers have been read: once is enough. */
 const decodeBody = (headers: TaskMessage.TaskHeaders, payload: unknown) =>

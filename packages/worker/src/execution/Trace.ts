@@ -87,7 +87,7 @@ export const make = (dependencies: {
 
   const start = (request: Request.Request): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
-      const { registered, message, delivery } = request
+      const { registered, message } = request
       const { headers, embed } = message
       const now = clock.currentTimeMillisUnsafe()
       if (request.expiresAt !== undefined && request.expiresAt <= now) return Conclude.late(discard(request, "expired"))
@@ -97,7 +97,7 @@ export const make = (dependencies: {
       const started = clock.monotonicTimeNanosUnsafe()
       const job = jobOf(request)
       request.job = job
-      const again = deduplicateSuccessfulTasks && delivery.redelivered && Request.acksLate(request)
+      const again = deduplicateSuccessfulTasks && Request.redelivered(request) && Request.acksLate(request)
       const running = again ? deduplicated(request, job) : run(job)
       const handled = Effect.flatMap(passing("after-run", headers.id, Effect.exit(restore(running))), (exit) => {
         request.ended = true

@@ -1,6 +1,7 @@
 /**
  * How many deliveries a worker may hold unsettled, and how that changes while it works (kombu's `QoS`, Celery's
- * `prefetch_multiplier`). Never more than asked for:
+ * `prefetch_multiplier`). It is one number for all queues of a worker, except over AMQP, where the broker counts by consumer: there
+ * each queue's consumer has it (`capabilities.prefetch`). Never more than asked for:
  *
  * - `prefetch`: `concurrency * multiplier` (0: no bound), so that the next task is there when one ends. Tasks held here until they are due
  *   do not count (up to `etaLimit`), for they would keep the due ones away.

@@ -18,6 +18,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Publisher from "../client/Publisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
@@ -31,6 +32,7 @@ import type { Middleware } from "../execution/Middleware.ts"
 import * as Orphans from "../execution/Orphans.ts"
 import { Pool } from "../execution/Pool.ts"
 import * as RateLimit from "../execution/RateLimit.ts"
+import * as Recount from "../execution/Recount.ts"
 import * as Request from "../execution/Request.ts"
 import * as Requests from "../execution/Requests.ts"
 import * as Results from "../execution/Results.ts"
@@ -38,6 +40,7 @@ import * as Revoked from "../execution/Revoked.ts"
 import * as Session from "../execution/Session.ts"
 import * as Slots from "../execution/Slots.ts"
 import * as Strategy from "../execution/Strategy.ts"
+import * as Suspects from "../execution/Suspects.ts"
 import * as Trace from "../execution/Trace.ts"
 import * as Tuner from "../execution/Tuner.ts"
 import type * as Window from "../execution/Window.ts"
@@ -138,19 +141,29 @@ export const layer = (
         node: { pid, hostname: options.hostname },
         timeLimits: (task) => timeLimits.get(task)
       })
+      const suspects = Suspects.make(yield* Random.Random)
+      const recount = Recount.make({ connection, suspects, stopping: shutdown.reached("warm") })
+      const begin = (request: Request.Request): Effect.Effect<void> => {
+        const { name } = request.registered.task
+        totals.set(name, (totals.get(name) ?? 0) + 1)
+        // The window is smaller before the acknowledgement makes room in it.
+        if (exact && !Request.acksLate(request)) {
+          beginning = 1
+          tuner.tune()
+          beginning = 0
+        }
+        return trace.run(request)
+      }
       const slots = yield* Slots.make({
         concurrency: Math.max(1, Math.min(options.concurrency, pool.size())),
-        run: (request) => {
-          const { name } = request.registered.task
-          totals.set(name, (totals.get(name) ?? 0) + 1)
-          // The window is smaller before the acknowledgement makes room in it.
-          if (exact && !Request.acksLate(request)) {
-            beginning = 1
-            tuner.tune()
-            beginning = 0
-          }
-          return trace.run(request)
-        },
+        suspects,
+        run: (request) =>
+          recount.due(request)
+            ? recount.instead(
+                request,
+                Effect.suspend(() => begin(request))
+              )
+            : recount.after(request, begin(request)),
         died: (request, cause) =>
           Effect.catchCause(trace.died(request, cause), (worse) =>
             Effect.andThen(

@@ -55,7 +55,10 @@ export interface TaskOptions {
   readonly priority?: number | undefined
   /** A task that nobody started within this time is revoked. */
   readonly expires?: Countdown | undefined
-  /** A message given back this often is dead-lettered, where the broker counts. Default 20. */
+  /**
+   * A message given back this often goes to `<queue>.dead`; from half of it on, it runs beside no other such. Default 20. Of a quorum
+   * queue with a limit of its own (`Queue.deliveryLimit`), at most that.
+   */
   readonly maxDeliveries?: number | undefined
   /** Store no result. */
   readonly ignoreResult?: boolean | undefined

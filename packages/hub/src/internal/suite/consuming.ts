@@ -36,32 +36,45 @@ const ownChannel = Effect.fnUntraced(function* (place: Place) {
 })
 
 export const consuming: ReadonlyArray<Case> = [
-  test("qos bounds what all consumers of a channel hold together, and can be changed", (place) =>
+  test("qos bounds what all consumers of a channel hold together, or what each does, and can be changed", (place) =>
     Effect.gen(function* () {
+      const each = place.transport.capabilities.prefetch === "consumer"
       const one = yield* place.queue()
       const other = yield* place.queue()
-      yield* place.send(one.name, ["1", "2", "3", "4"])
-      yield* place.send(other.name, ["5", "6", "7", "8"])
+      yield* place.send(one.name, numbered(10))
+      yield* place.send(other.name, numbered(10))
       const { channel } = yield* ownChannel(place)
       yield* channel.qos(3)
       const consumers = [
-        yield* inbox(channel, one.name, { prefetch: 4 }),
+        yield* inbox(channel, one.name, { prefetch: 10 }),
         yield* inbox(channel, other.name, { prefetch: 4 })
       ]
-      const held = Effect.map(
-        Effect.all([place.info(one.name), place.info(other.name)]),
-        ([first, second]) => 8 - first.messageCount - second.messageCount
-      )
-      yield* eventually(held, (count) => count >= 3)
-      yield* Effect.repeat(
-        Effect.map(held, (count) => assert.strictEqual(count, 3)),
-        { times: 20 }
-      )
-      yield* channel.qos(5)
-      assert.strictEqual(yield* eventually(held, (count) => count >= 5), 5)
+      const held = Effect.map(Effect.all([place.info(one.name), place.info(other.name)]), ([first, second]) => [
+        10 - first.messageCount,
+        10 - second.messageCount
+      ])
+      /** Of the two: each up to its own prefetch. */
+      const holds = (bound: number) =>
+        Effect.gen(function* () {
+          const [first, second] = [bound, Math.min(bound, 4)]
+          const right = ([a = 0, b = 0]: ReadonlyArray<number>) =>
+            each ? a === first && b === second : a + b === bound
+          yield* eventually(held, right)
+          yield* Effect.repeat(
+            Effect.map(held, (counts) => assert.isTrue(right(counts), `${counts.join(" and ")}, bound ${bound}`)),
+            { times: 20 }
+          )
+        })
+      yield* holds(3)
+      yield* channel.qos(6)
+      yield* holds(6)
+      // What is held stays, and counts.
+      yield* channel.qos(2)
+      yield* holds(6)
       yield* channel.qos(Number.POSITIVE_INFINITY)
-      assert.strictEqual(yield* eventually(held, (count) => count >= 8), 8)
-      for (const consumer of consumers) for (const delivery of yield* consumer.take(4)) yield* delivery.ack
+      yield* eventually(held, ([a, b]) => a === 10 && b === 4)
+      for (const delivery of yield* consumers[1]!.take(4)) yield* delivery.ack
+      yield* eventually(held, ([, b]) => b === 8)
     })),
 
   test("a consumer gets what waits, and what comes later", ({ channel, queue, send }) =>

@@ -295,7 +295,7 @@ export const messages = (userId: string): ReadonlyArray<Case> => [
           assert.isAtLeast(yield* Clock.currentTimeMillis, notBefore)
         }
       }),
-    ({ delay }) => (delay === "lattice" ? "a lattice has to be bound to the queue first" : undefined)
+    ({ delay }) => (delay === "lattice" ? "a lattice keeps whole seconds" : undefined)
   ),
 
   test("a message whose time has passed is delivered at once", ({ channel, queue }) =>
