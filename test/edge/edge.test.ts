@@ -18,15 +18,19 @@ describe("on workerd", () => {
     } finally {
       await workerd.dispose()
     }
-  })
+  }, 60_000)
 })
 
 describe("a bundle for the edge", () => {
-  it.each(["protocol", "hub", "worker"])("of @apium/%s has nothing of Node.js in it", async (name) => {
-    const { metafile } = await bundle({ source: `export * from "@apium/${name}"` })
-    const imports = Object.entries(metafile.inputs).flatMap(([file, input]) =>
-      input.imports.filter(({ external }) => external).map(({ path }) => `${file} imports ${path}`)
-    )
-    assert.deepStrictEqual(imports, [])
-  })
+  it.each(["protocol", "hub", "worker"])(
+    "of @apium/%s has nothing of Node.js in it",
+    async (name) => {
+      const { metafile } = await bundle({ source: `export * from "@apium/${name}"` })
+      const imports = Object.entries(metafile.inputs).flatMap(([file, input]) =>
+        input.imports.filter(({ external }) => external).map(({ path }) => `${file} imports ${path}`)
+      )
+      assert.deepStrictEqual(imports, [])
+    },
+    60_000
+  )
 })

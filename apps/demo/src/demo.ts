@@ -1,6 +1,8 @@
 /**
- * `demo [folder]`: worker, producer and monitor in one process, over one broker.
+ * `demo [folder]`: worker, producer and monitor in one process, over one broker; on a queue of its own, for results are kept in here.
  */
+import { Host } from "@apium/hub/Host"
+import type { HubError } from "@apium/hub/HubError"
 import type { AsyncResult } from "@apium/worker/client/AsyncResult"
 import { Client } from "@apium/worker/client/Client"
 import * as EventReceiver from "@apium/worker/events/EventReceiver"
@@ -8,6 +10,7 @@ import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
 import * as Command from "effect/cli/Command"
 import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -16,6 +19,7 @@ import * as Broker from "./broker.ts"
 import * as Corpus from "./corpus.ts"
 import * as Producer from "./producer.ts"
 import * as Progress from "./progress.ts"
+import * as Queues from "./queues.ts"
 import * as Report from "./report.ts"
 import * as Tally from "./tally.ts"
 import { integer, plural, printable } from "./text.ts"
@@ -94,6 +98,13 @@ const warmly = (tally: Tally.Tally) => {
   }
 }
 
+/** One run of the demo: others may use the same broker meanwhile. */
+const own = Effect.map(Host, ({ hostname }) => {
+  const run = crypto.randomUUID()
+  const queue = Queues.own(run)
+  return { queue, nodename: `demo-${run.slice(0, 8)}@${hostname}` }
+})
+
 export const command = Command.make(
   "demo",
   { folder: Producer.folder, eta: Producer.eta },
@@ -103,13 +114,23 @@ export const command = Command.make(
       for (const line of introduction(corpus, yield* Broker.shown)) yield* Console.log(line)
       const tally = Tally.make()
       const stop = warmly(tally)
-      yield* EventReceiver.stream().pipe(
+      const { nodename, queue } = yield* own
+      const listening = yield* Deferred.make<void, HubError>()
+      yield* EventReceiver.stream({ onReady: Effect.asVoid(Deferred.succeed(listening, undefined)) }).pipe(
+        Stream.filter(({ hostname }) => hostname === nodename),
         Stream.runForEach((event) => Effect.sync(() => tally.record(event))),
+        Effect.catch((error) => Deferred.fail(listening, error)),
         Effect.forkScoped({ startImmediately: true })
       )
+      yield* Deferred.await(listening)
       const findings = yield* work(corpus, eta, tally).pipe(
         Effect.onInterrupt(() => stop.begin),
-        Effect.provide(Worker.layer),
+        Effect.provide(
+          Layer.provideMerge(
+            Worker.layer(queue, nodename),
+            Client.layerWith({ queues: [queue], defaultQueue: queue.name })
+          )
+        ),
         Effect.onInterrupt(() => stop.end)
       )
       const { canColor } = yield* TerminalCapabilities.TerminalCapabilities
@@ -119,7 +140,7 @@ export const command = Command.make(
       yield* Console.log(Report.render({ ...findings, kinds: tally.kinds() }, style, width).join("\n"))
     },
     Effect.scoped,
-    Effect.provide(Layer.provideMerge(Client.layer, Broker.layer))
+    Effect.provide(Broker.layer)
   )
 ).pipe(
   Command.withDescription(

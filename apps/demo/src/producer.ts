@@ -1,8 +1,8 @@
 /**
- * `demo producer`: sends one task per file of a folder, and one each of the others, and waits for their results.
+ * `demo producer`: sends one task per file of a folder, and one each of the others, and tells what becomes of them by what the
+ * workers say. Their results stay with the worker.
  */
 import { Client } from "@apium/worker/client/Client"
-import * as Queue from "@apium/hub/Queue"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -13,12 +13,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Broker from "./broker.ts"
 import * as Corpus from "./corpus.ts"
+import * as Outcomes from "./outcomes.ts"
+import * as Queues from "./queues.ts"
 import { run } from "./run.ts"
 import * as tasks from "./tasks.ts"
 import { plural, printable } from "./text.ts"
-
-/** Where the tasks wait for a worker: Celery's default queue. */
-export const queue = Queue.make("celery")
 
 /** Everything the demo asks for. What returns is in the queue. */
 export const send = Effect.fnUntraced(function* (paths: ReadonlyArray<string>, eta: number) {
@@ -54,25 +53,28 @@ export const command = Command.make(
   Effect.fnUntraced(
     function* ({ folder, eta }) {
       const corpus = yield* Corpus.read(folder)
+      const outcomes = yield* Outcomes.listen
       const sent = yield* send(
         corpus.files.map(({ path }) => path),
         eta
       )
-      yield* Console.log(`Sent ${plural(sent.pages.length + 2, "task")}`)
-      for (const [index, page] of sent.pages.entries()) {
-        const line = yield* page.get.pipe(
-          Effect.match({
-            onSuccess: ({ words }) => plural(words, "word"),
-            onFailure: (error) => error.message
-          })
-        )
-        yield* Console.log(`${printable(corpus.files[index]!.name)}: ${line}`)
-      }
-      yield* Console.log(`demo.flaky: succeeded at run ${yield* sent.flaky.get}`)
-      yield* Console.log(`demo.reminder: ran ${(yield* sent.reminder.get) - sent.due} ms after its ETA`)
+      const names = new Map([
+        [sent.reminder.id, "demo.reminder"],
+        [sent.flaky.id, "demo.flaky"],
+        ...sent.pages.map(({ id }, index) => [id, printable(corpus.files[index]!.name)] as const)
+      ])
+      const where = `the queue ${Queues.shared.name} of ${yield* Broker.shown}`
+      yield* Console.log(`Sent ${plural(names.size, "task")} to ${where}. Their workers tell:`)
+      yield* outcomes.tell(names)
     },
-    Effect.provide(Layer.provideMerge(Client.layer, Broker.shared("producer")))
+    Effect.scoped,
+    Effect.provide(
+      Layer.provideMerge(
+        Client.layerWith({ queues: [Queues.shared], defaultQueue: Queues.shared.name }),
+        Broker.shared("producer")
+      )
+    )
   )
-).pipe(Command.withDescription("Send a task for each file of a folder, and wait for the results"))
+).pipe(Command.withDescription("Send a task for each file of a folder, and tell what becomes of them"))
 
 if (import.meta.main) run(command)

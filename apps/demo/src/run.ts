@@ -9,9 +9,13 @@ import * as CliConfig from "effect/cli/CliConfig"
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
+import * as Broker from "./broker.ts"
 
 const config = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.LogLevel] })
 
 export const run = <Name extends string, Input, E, Context>(
   command: Command.Command<Name, Input, Context, E, NodeServices.NodeServices>
-): void => Cli.run((argv) => untilSignal(Effect.provide(Command.runWith(command, { version: "0.0.0" })(argv), config)))
+): void =>
+  Cli.run((argv) =>
+    untilSignal(Broker.explained(Effect.provide(Command.runWith(command, { version: "0.0.0" })(argv), config)))
+  )

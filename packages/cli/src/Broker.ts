@@ -5,6 +5,8 @@
 import { Connection } from "@apium/hub/Connection"
 import type { HubError } from "@apium/hub/HubError"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
+import * as AmqpUri from "@apium/protocol/amqp/AmqpUri"
+import * as Amqp from "@apium/transport-amqp/node"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Config from "effect/Config"
@@ -12,23 +14,48 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as BrokerUrl from "./BrokerUrl.ts"
-import { UsageError } from "./Errors.ts"
+import { Unavailable, UsageError } from "./Errors.ts"
 
 type Url = Redacted.Redacted
+
+export type CannotConnect = HubError | AmqpUri.InvalidUri
 
 interface Transport {
   /** Other processes do not see its messages. */
   readonly local: boolean
-  readonly layer: (url: Url) => Layer.Layer<Connection, HubError>
+  /** What is wrong with a URL of this scheme. */
+  readonly fault?: (url: string) => string | undefined
+  readonly layer: (url: Url) => Layer.Layer<Connection, CannotConnect>
+}
+
+interface Backend {
+  /** Other processes do not see its results. */
+  readonly local: boolean
+  readonly layer: (url: Url) => Layer.Layer<ResultBackend, HubError>
+}
+
+const amqp: Transport = {
+  local: false,
+  fault: (url) => {
+    const read = AmqpUri.parseAll(url)
+    if (Result.isSuccess(read)) return undefined
+    const { message, suggestion } = read.failure
+    return suggestion === undefined ? message : `${message}\nPerhaps: ${suggestion}`
+  },
+  layer: (url) => Amqp.layer(Redacted.value(url))
 }
 
 const transports: Readonly<Record<string, Transport>> = {
-  memory: { local: true, layer: () => Connection.layer.pipe(Layer.provide(MemoryTransport.layer)) }
+  memory: { local: true, layer: () => Connection.layer.pipe(Layer.provide(MemoryTransport.layer)) },
+  amqp,
+  amqps: amqp,
+  pyamqp: amqp
 }
 
-const backends: Readonly<Record<string, (url: Url) => Layer.Layer<ResultBackend, HubError>>> = {
-  memory: () => MemoryBackend.layer
+const backends: Readonly<Record<string, Backend>> = {
+  memory: { local: true, layer: () => MemoryBackend.layer }
 }
 
 export interface Broker {
@@ -37,7 +64,9 @@ export interface Broker {
   readonly results: string
   /** What is sent stays in this process. */
   readonly local: boolean
-  readonly layer: Layer.Layer<Connection | ResultBackend, HubError>
+  /** Results of others are not to be had. */
+  readonly localResults: boolean
+  readonly layer: Layer.Layer<Connection | ResultBackend, CannotConnect>
 }
 
 export interface Flags {
@@ -62,15 +91,27 @@ const read = (flag: Option.Option<Url>, name: string, variable: string): Effect.
         )
       )
 
-const find = <A>(known: Readonly<Record<string, A>>, { url, where }: Named): Effect.Effect<A, UsageError> => {
+const find = <A>(
+  known: Readonly<Record<string, A>>,
+  what: "transport" | "result backend",
+  { url, where }: Named
+): Effect.Effect<A, UsageError> => {
   const text = Redacted.value(url)
   const scheme = BrokerUrl.schemeOf(text)
   return scheme !== undefined && Object.hasOwn(known, scheme)
     ? Effect.succeed(known[scheme]!)
-    : Effect.fail(new UsageError({ text: BrokerUrl.refusal(text, where, Object.keys(known)) }))
+    : Effect.fail(new UsageError({ text: BrokerUrl.refusal(text, where, Object.keys(known), what) }))
 }
 
 const shown = ({ url }: Named): string => BrokerUrl.mask(Redacted.value(url))
+
+/** For clients, who end when there is no broker. */
+export const connected = (broker: Broker): Layer.Layer<Connection | ResultBackend, Unavailable> =>
+  Layer.catch(broker.layer, ({ message }) =>
+    Layer.effectContext(
+      Effect.fail(new Unavailable({ text: `The broker ${broker.transport} is not to be had: ${message}` }))
+    )
+  )
 
 /** Of the flags, else of `APIUM_BROKER_URL` and `APIUM_RESULT_BACKEND`, else memory. Connects to nothing yet. */
 export const resolve = Effect.fnUntraced(function* (flags: Flags): Effect.fn.Return<Broker, UsageError> {
@@ -80,12 +121,15 @@ export const resolve = Effect.fnUntraced(function* (flags: Flags): Effect.fn.Ret
     yield* read(flags.resultBackend, "--result-backend", "APIUM_RESULT_BACKEND"),
     () => memory
   )
-  const { layer, local } = yield* find(transports, broker)
-  const backend = yield* find(backends, results)
+  const { fault, layer, local } = yield* find(transports, "transport", broker)
+  const wrong = fault?.(Redacted.value(broker.url))
+  if (wrong !== undefined) return yield* new UsageError({ text: `${broker.where} is ${shown(broker)}: ${wrong}` })
+  const backend = yield* find(backends, "result backend", results)
   return {
     transport: shown(broker),
     results: shown(results),
     local,
-    layer: Layer.merge(layer(broker.url), backend(results.url))
+    localResults: backend.local,
+    layer: Layer.merge(layer(broker.url), backend.layer(results.url))
   }
 })

@@ -26,12 +26,9 @@ export const maskWithin = (text: string): string => text.replaceAll(/[a-z][a-z\d
 /** `memory` of `memory://`; nothing for what is no URL. */
 export const schemeOf = (url: string): string | undefined => /^([a-z][a-z\d+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase()
 
-/** Schemes that Celery knows, and the package that is to bring them. */
+/** Schemes that Celery knows, and what is to bring them. */
 export const toCome: ReadonlyMap<string, string> = new Map([
-  ["amqp", "@apium/transport-amqp"],
-  ["amqps", "@apium/transport-amqp"],
-  ["pyamqp", "@apium/transport-amqp"],
-  ["rpc", "@apium/transport-amqp"],
+  ["rpc", "a result backend over the broker"],
   ["redis", "@apium/transport-redis"],
   ["rediss", "@apium/transport-redis"],
   ["sentinel", "@apium/transport-redis"]
@@ -41,7 +38,12 @@ export const toCome: ReadonlyMap<string, string> = new Map([
  * What is wrong with a URL whose scheme is none of `supported`, and what to do. `where` is what said so: a variable or a flag.
  * The password is not in it.
  */
-export const refusal = (url: string, where: string, supported: Iterable<string>): string => {
+export const refusal = (
+  url: string,
+  where: string,
+  supported: Iterable<string>,
+  what: "transport" | "result backend" = "transport"
+): string => {
   const shown = mask(url)
   const known = [...supported]
   const meant = (scheme: string) => {
@@ -52,10 +54,10 @@ export const refusal = (url: string, where: string, supported: Iterable<string>)
   const scheme = schemeOf(url)
   if (scheme === undefined) {
     const named = /^[a-z]*/i.exec(url)![0].toLowerCase()
-    return `${where} is ${shown}: a URL begins with its transport.${meant(named)}\n${today}`
+    return `${where} is ${shown}: a URL begins with its ${what}.${meant(named)}\n${today}`
   }
   const needed = toCome.get(scheme)
   return needed === undefined
-    ? `${where} is ${shown}: there is no transport named ${scheme}.${meant(scheme)}\n${today}`
+    ? `${where} is ${shown}: there is no ${what} named ${scheme}.${meant(scheme)}\n${today}`
     : `${where} is ${shown}: ${scheme}:// needs ${needed}, which is still to come.\n${today}`
 }

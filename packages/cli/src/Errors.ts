@@ -27,7 +27,7 @@ export class NoInput extends Schema.TaggedError<NoInput>()("NoInput", { text: Sc
   }
 }
 
-/** 69: no worker replied. */
+/** 69: no worker replied, or there is no broker to ask by. */
 export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { text: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 69
   override readonly [CliError.userMessage] = shown(this.text)

@@ -30,6 +30,8 @@ export interface Place {
   readonly local: boolean
   /** In here: what it can run. */
   readonly tasks: ReadonlyArray<string>
+  /** Whether the results of what is sent can be waited for. */
+  readonly results: boolean
 }
 
 interface Options {
@@ -65,7 +67,8 @@ export const provide = Effect.fnUntraced(
   ) {
     const broker = yield* Broker.resolve(flags)
     if (!broker.local) {
-      return yield* Effect.provide(use({ local: false, tasks: [] }), Layer.provideMerge(Client.layer, broker.layer))
+      const place = { local: false, tasks: [], results: !broker.localResults }
+      return yield* Effect.provide(use(place), Layer.provideMerge(Client.layer, Broker.connected(broker)))
     }
     if (Option.isNone(flags.app)) {
       return yield* new UsageError({
@@ -83,7 +86,7 @@ export const provide = Effect.fnUntraced(
         return yield* Effect.gen(function* () {
           const { shutdown } = yield* Worker.Worker
           const tasks = yield* (yield* Tasks).names
-          return yield* Effect.onInterrupt(use({ local: true, tasks }), () => shutdown.request("cold"))
+          return yield* Effect.onInterrupt(use({ local: true, tasks, results: true }), () => shutdown.request("cold"))
         }).pipe(Effect.provide(services))
       })
     )

@@ -1,6 +1,5 @@
 /** What the commands that run a worker start it from. */
 import type { Connection } from "@apium/hub/Connection"
-import type { HubError } from "@apium/hub/HubError"
 import { Client } from "@apium/worker/client/Client"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { Tasks } from "@apium/worker/task/Tasks"
@@ -8,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { AppModule } from "./AppModule.ts"
-import type { Broker } from "./Broker.ts"
+import type { Broker, CannotConnect } from "./Broker.ts"
 import * as BrokerUrl from "./BrokerUrl.ts"
 import { type Expected, Failed, isExpected } from "./Errors.ts"
 
@@ -20,7 +19,7 @@ export const tasks = ({ handlers }: AppModule): Layer.Layer<Tasks, unknown, Clie
 export const client = (
   { queues }: AppModule,
   broker: Broker
-): Layer.Layer<Client | Connection | ResultBackend, HubError> =>
+): Layer.Layer<Client | Connection | ResultBackend, CannotConnect> =>
   Layer.provideMerge(Client.layerWith({ queues }), broker.layer)
 
 /** Whatever keeps a worker from starting, the user's own layers included, in words. */

@@ -3,7 +3,7 @@ import { mask } from "@apium/cli/BrokerUrl"
 import { nearest } from "@apium/cli/Suggest"
 import { assert, describe, it } from "@effect/vitest"
 
-const refusal = (url: string): string => BrokerUrl.refusal(url, "--broker", ["memory"])
+const refusal = (url: string): string => BrokerUrl.refusal(url, "--broker", ["memory", "amqp"])
 
 describe("a broker URL as it is shown", () => {
   it.each([
@@ -37,8 +37,8 @@ describe("a text that a URL has got into", () => {
 })
 
 describe("a broker URL that cannot be used", () => {
-  it("of a transport that is to come names its package", () => {
-    assert.include(refusal("amqps://host"), "amqps:// needs @apium/transport-amqp, which is still to come")
+  it("of a transport that is to come says what brings it", () => {
+    assert.include(refusal("rpc://"), "rpc:// needs a result backend over the broker, which is still to come")
     assert.include(refusal("redis://host"), "redis:// needs @apium/transport-redis, which is still to come")
   })
 
@@ -51,9 +51,13 @@ describe("a broker URL that cannot be used", () => {
   })
 
   it("says what is supported", () => {
-    for (const url of ["amqp://host", "kafka://host", "nonsense"]) {
-      assert.include(refusal(url), "Supported today: memory://")
+    for (const url of ["redis://host", "kafka://host", "nonsense"]) {
+      assert.include(refusal(url), "Supported today: memory://, amqp://")
     }
+    assert.include(
+      BrokerUrl.refusal("amqp://host", "--result-backend", ["memory"], "result backend"),
+      "there is no result backend named amqp"
+    )
   })
 })
 

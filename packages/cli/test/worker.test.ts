@@ -117,12 +117,12 @@ describe("apium worker", () => {
 describe("a broker that is not there", () => {
   const commands = [["worker"], ["call", "proj.add"], ["inspect", "ping"], ["control", "enable_events"]] as const
 
-  it.effect("is refused by every command, with what brings it and without its password", () =>
+  it.effect("is refused by every command, with what is wrong and without its password", () =>
     Effect.gen(function* () {
       for (const command of commands) {
         const { code, stderr, stdout } = yield* apium([...command, "-b", "amqp://user:p@ss/hunter2@host//"])
         assert.strictEqual(code, 64)
-        assert.include(stderr, "--broker is amqp://user:**@host//: amqp:// needs @apium/transport-amqp")
+        assert.include(stderr, "--broker is amqp://user:**@host//: A URL holds an @ behind its host")
         assert.notInclude(stdout + stderr, "hunter2")
       }
     })

@@ -318,7 +318,8 @@ describe("the embedded broker", () => {
       const few = yield* activeAfter(3)
       const many = yield* activeAfter(1000)
       assert.isDefined(few)
-      assert.strictEqual(many?.value, few?.value)
+      // Those of the beginning may take a few turns more to end.
+      assert.isAtMost(many?.value ?? Number.POSITIVE_INFINITY, few?.value ?? 0)
     }).pipe(
       Effect.provide(MemoryTransport.layer),
       Effect.provideService(Metric.FiberRuntimeMetrics, Metric.FiberRuntimeMetricsImpl)

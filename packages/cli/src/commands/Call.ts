@@ -50,6 +50,13 @@ const notRegistered = (task: string, known: ReadonlyArray<string>): UsageError =
     ].join("\n")
   })
 
+const nowhere = new UsageError({
+  text: [
+    "--wait waits for a result, and memory:// keeps those of this process alone: the worker's never come here.",
+    "Leave --wait out: the task is sent, and its id is printed"
+  ].join("\n")
+})
+
 /** JavaScript's traceback begins with the message, which has been said by then. */
 const failed = (error: Error & { readonly traceback?: Option.Option<string> }): Failed => {
   const { message } = error
@@ -68,8 +75,9 @@ export const command = Command.make(
     if (Option.isSome(options.countdown) && Option.isSome(options.eta)) {
       return yield* new UsageError({ text: "--countdown and --eta both say when: leave one out" })
     }
-    yield* Local.provide(shared, { command: `call ${task}`, queue: options.queue }, ({ local, tasks }) =>
+    yield* Local.provide(shared, { command: `call ${task}`, queue: options.queue }, ({ local, results, tasks }) =>
       Effect.gen(function* () {
+        if (wait && !results) return yield* nowhere
         if (local && !tasks.includes(task)) return yield* notRegistered(task, tasks)
         const client = yield* Client
         const result = yield* client

@@ -302,10 +302,16 @@ export class VirtualChannel {
 
       // Only the waits may be interrupted: between the take and the hand-over a message has no other owner.
       return Effect.uninterruptibleMask((restore) => {
-        /** Who was interrupted while a store far away took them will not come for them. */
-        const handOver = (deliveries: ReadonlyArray<Delivery>) =>
-          Effect.onInterrupt(restore(Effect.void), () =>
-            Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true })
+        /**
+         * Who was interrupted while a store far away took them will not come for them. The last step may be interrupted and carries
+         * the value; behind it is nothing that runs when all is well (`onInterrupt` does), where a fiber would yield.
+         */
+        const handOver = (deliveries: NonEmptyReadonlyArray<Delivery>) =>
+          Effect.catchCause(restore(Effect.succeed(deliveries)), (cause) =>
+            Effect.andThen(
+              Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true }),
+              Effect.failCause(cause)
+            )
           )
         const pull: Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> = Effect.suspend(() => {
           if (this.#cause !== undefined) return Effect.fail(this.#cause)
@@ -320,7 +326,7 @@ export class VirtualChannel {
               return Effect.andThen(store.restore(tags, { side: "near" }), Effect.fail(this.#cause))
             }
             return Effect.flatMap(deliver(stored), (deliveries) =>
-              isReadonlyArrayNonEmpty(deliveries) ? Effect.as(handOver(deliveries), deliveries) : pull
+              isReadonlyArrayNonEmpty(deliveries) ? handOver(deliveries) : pull
             )
           })
         })
