@@ -222,7 +222,7 @@ export const noReply: unique symbol = Symbol("@apium/hub/Mailbox/noReply")
 export interface ServeOptions extends Options {
   /** How many commands are executed at once. Default 1: in the order they came, as in kombu. */
   readonly concurrency?: number | undefined
-  /** Runs once, when requests can no longer miss this node. */
+  /** Runs once, when requests can no longer miss this node, or when another has its name: they go there until it is gone. */
   readonly onReady?: Effect.Effect<unknown> | undefined
 }
 
@@ -243,7 +243,10 @@ export const serve = <R>(
     const connection = yield* Connection
     const exchange = requestExchange(options)
     const queue = pipe(transient(MailboxMessage.nodeQueue(node, options.namespace)), Queue.bindTo(exchange))
-    const another = Effect.logWarning(`Mailbox: another node is named ${node}; names have to be unique`)
+    const another = yield* Effect.cached(
+      Effect.logWarning(`Mailbox: another node is named ${node}; names have to be unique`)
+    )
+    const ready = yield* Effect.cached(options.onReady ?? Effect.void)
     const { consumerCount } = yield* connection
       .recover(
         connection.use((channel) =>
@@ -251,11 +254,11 @@ export const serve = <R>(
         )
       )
       .pipe(
-        Effect.tapError((error) => (isLocked(error) ? another : Effect.void)),
+        Effect.tapError((error) => (isLocked(error) ? Effect.andThen(another, ready) : Effect.void)),
         Effect.retry(untilFree())
       )
     if (consumerCount > 0) yield* another
-    if (options.onReady !== undefined) yield* options.onReady
+    yield* ready
     return yield* Consumer.stream([queue], { prefetch }).pipe(
       Stream.retry(untilFree()),
       Stream.mapEffect(

@@ -144,30 +144,38 @@ describe("who answers", () => {
     }).pipe(Effect.provide(Broker))
   )
 
-  it.effect("one of the same name on another link waits, with a warning, until the first is gone", () =>
-    Effect.gen(function* () {
-      const transport = Layer.succeedContext(yield* Layer.build(MemoryTransport.layer))
-      const elsewhere = Layer.fresh(Connection.layer).pipe(Layer.provide(transport))
-      const serve = (name: string) =>
-        Mailbox.serve("w1", () => Effect.succeed(name)).pipe(Effect.provide(elsewhere), Effect.forkScoped)
-      const asked = Effect.gen(function* () {
-        const replies = yield* Effect.forkChild(
-          Stream.runCollect(Mailbox.broadcast({ method: "who", destination: ["w1"] }, { timeout: "1 second" }))
-        )
+  it.effect(
+    "one of the same name on another link is ready, with a warning, and gets requests when the first is gone",
+    () =>
+      Effect.gen(function* () {
+        const transport = Layer.succeedContext(yield* Layer.build(MemoryTransport.layer))
+        const elsewhere = Layer.fresh(Connection.layer).pipe(Layer.provide(transport))
+        const ready: Array<string> = []
+        const serve = (name: string) =>
+          Mailbox.serve("w1", () => Effect.succeed(name), { onReady: Effect.sync(() => ready.push(name)) }).pipe(
+            Effect.provide(elsewhere),
+            Effect.forkScoped
+          )
+        const asked = Effect.gen(function* () {
+          const replies = yield* Effect.forkChild(
+            Stream.runCollect(Mailbox.broadcast({ method: "who", destination: ["w1"] }, { timeout: "1 second" }))
+          )
+          yield* settle
+          return (yield* Fiber.join(replies)).map(({ reply }) => reply)
+        }).pipe(Effect.provide(elsewhere))
+        const first = yield* serve("first")
         yield* settle
-        return (yield* Fiber.join(replies)).map(({ reply }) => reply)
-      }).pipe(Effect.provide(elsewhere))
-      const first = yield* serve("first")
-      yield* settle
-      yield* serve("second")
-      yield* settle
-      assert.include(String(yield* TestConsole.logLines), "another node is named w1")
-      assert.deepStrictEqual(yield* asked, ["first"])
-      yield* Fiber.interrupt(first)
-      yield* TestClock.adjust("2 seconds")
-      yield* settle
-      assert.deepStrictEqual(yield* asked, ["second"])
-    })
+        yield* serve("second")
+        yield* settle
+        assert.deepStrictEqual(yield* asked, ["first"])
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(String(yield* TestConsole.logLines).split("another node is named w1").length, 2)
+        yield* Fiber.interrupt(first)
+        yield* TestClock.adjust("2 seconds")
+        yield* settle
+        assert.deepStrictEqual(yield* asked, ["second"])
+        assert.deepStrictEqual(ready, ["first", "second"])
+      })
   )
 
   test(
