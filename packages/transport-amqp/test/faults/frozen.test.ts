@@ -1,0 +1,89 @@
+/** We ourselves stand still: a task that computes without a pause, a process that is stopped (RELIABILITY B7). */
+import * as HubQueue from "@apium/hub/Queue"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import * as Program from "../../../../test/support/Program.ts"
+import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
+import * as Figures from "../support/Figures.ts"
+import * as Raw from "../support/Raw.ts"
+import { fileURLToPath } from "node:url"
+
+const compute = (milliseconds: number) =>
+  Effect.sync(() => {
+    const until = performance.now() + milliseconds
+    while (performance.now() < until);
+  })
+
+layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("a client that stands still", (it) => {
+  it.effect(
+    "for a heartbeat is not lost, and for three it is lost with a reason, or not at all",
+    () =>
+      Effect.gen(function* () {
+        const rabbit = yield* RabbitMq
+        const h = 1000
+        const survives = Effect.fnUntraced(function* (milliseconds: number) {
+          const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=1`)
+          const channel = yield* connection.channel
+          const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
+          // As long as it takes for the broker to send a heartbeat into the pause.
+          yield* Effect.sleep(h / 2)
+          yield* compute(milliseconds)
+          yield* Effect.sleep("100 millis")
+          const ended = lost.pollUnsafe()
+          if (ended === undefined) yield* channel.queueDeclare(HubQueue.temporary())
+          yield* Fiber.interrupt(lost)
+          return ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended))
+        }, Effect.scoped)
+        const half = yield* survives(h / 2)
+        const whole = yield* survives(h)
+        const three = yield* survives(3 * h)
+        yield* Figures.print(
+          `B7 blocked 0.5 h: ${half?.message ?? "stays"}, 1 h: ${whole?.message ?? "stays"}, 3 h: ${three?.message ?? "stays"}`
+        )
+        assert.isUndefined(half)
+        assert.isUndefined(whole)
+        if (three !== undefined) assert.strictEqual(three.reason._tag, "ConnectionLost")
+      }),
+    60_000
+  )
+
+  it.effect(
+    "because its process is stopped for three heartbeats comes back",
+    () =>
+      Effect.gen(function* () {
+        const rabbit = yield* RabbitMq
+        const channel = yield* (yield* Raw.connect(rabbit.url())).channel
+        yield* channel.queueDeclare(HubQueue.make("frozen"))
+        const file = yield* Program.bundle(fileURLToPath(new URL("../support/client.ts", import.meta.url)))
+        const client = yield* Program.start(file, { args: [`${rabbit.url()}?heartbeat=1`, "frozen"] })
+        yield* client.line("published 10 ")
+        const cycles = Figures.times(1, 5)
+        const took: Array<number> = []
+        for (let cycle = 1; cycle <= cycles; cycle++) {
+          yield* client.signal("SIGSTOP")
+          yield* Effect.sleep("3 seconds")
+          const count = yield* Effect.map(
+            channel.queueDeclare(HubQueue.make("frozen"), { passive: true }),
+            ({ messageCount }) => messageCount
+          )
+          yield* client.signal("SIGCONT")
+          // What was under way when it stopped may count once more.
+          took.push(yield* Figures.timed(client.line(`published ${count + 5} `)))
+        }
+        yield* client.signal("SIGKILL")
+        const { lines } = yield* client.ended
+        yield* Figures.print(
+          `B7 SIGSTOP of 3 h, ${cycles} times: statuses=${lines
+            .filter((line) => line.startsWith("status"))
+            .map((line) => line.slice(7))
+            .join()}, publishing again p50/p95/max ms=${Figures.spread(took)}`
+        )
+        assert.deepStrictEqual(
+          lines.filter((line) => line.startsWith("unhandled")),
+          []
+        )
+        assert.isBelow(Math.max(...took), 3000)
+      }),
+    60_000
+  )
+})
