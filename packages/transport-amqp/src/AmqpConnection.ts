@@ -247,6 +247,9 @@ const handshake = Effect.fnUntraced(function* (
     const { replyCode, replyText } = close
     if (replyCode === 402 || (replyCode === 530 && replyText.endsWith(" not found")))
       return new HubError({ reason: new VhostNotFound({ vhost: uri.vhost }) })
+    // The `frame_max` of the URL, below what RabbitMQ 4 takes.
+    if (replyCode === 530 && replyText.includes("negotiated"))
+      return new HubError({ reason: new ProtocolMismatch({ offered: `${replyCode} ${replyText}` }) })
     // 530 is also for what passes: "access to vhost 'v' refused for user 'u': connection limit (3) is reached".
     return replyCode === 403 || (replyCode === 530 && /refused(?!.*limit)/s.test(replyText))
       ? new HubError({ reason: new AccessRefused({ replyText }) })

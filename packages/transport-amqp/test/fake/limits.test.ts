@@ -56,10 +56,11 @@ describe("what two peers agree on", () => {
     60_000
   )
 
-  it.effect("is refused below RabbitMQ 4's smallest frame, with its reason", () =>
+  it.effect("is refused below RabbitMQ 4's smallest frame, with its reason and for good", () =>
     Effect.gen(function* () {
       const fake = yield* FakeBroker.make({ profile: "strict43" })
       const reason = yield* refusal(fake, "amqp://localhost//?frame_max=4096")
+      assert.strictEqual(reason._tag, "ProtocolMismatch")
       assert.include(
         reason.message,
         "530 NOT_ALLOWED - negotiated frame_max = 4096 is lower than the minimum allowed value (8192)"
