@@ -13,6 +13,7 @@ import type { FieldTable } from "@apium/protocol/amqp/FieldTable"
 import type { Properties } from "@apium/protocol/amqp/BasicProperties"
 import { FrameWriter } from "@apium/protocol/amqp/FrameWriter"
 import * as Method from "@apium/protocol/amqp/Method"
+import { headers as celeryHeaders } from "./amqp/work.ts"
 import * as Bench from "./Bench.ts"
 
 interface Fields {
@@ -55,23 +56,6 @@ const perChunk = 40
  */
 const held = new Map<string, unknown>()
 
-const celeryHeaders: FieldTable = {
-  lang: "py",
-  task: "proj.tasks.add",
-  id: "7b0e7d3c-6c1f-4f0e-9d43-0b6a2f1f9f11",
-  shadow: null,
-  eta: null,
-  expires: null,
-  group: null,
-  group_index: null,
-  retries: 0,
-  timelimit: [null, null],
-  root_id: "7b0e7d3c-6c1f-4f0e-9d43-0b6a2f1f9f11",
-  parent_id: null,
-  argsrepr: "(2, 2)",
-  kwargsrepr: "{}",
-  origin: "gen4711@worker-host-1"
-}
 assert.equal(Object.keys(celeryHeaders).length, 15)
 
 const death = {
