@@ -5,13 +5,14 @@
 import { contestant } from "./amqp/contestant.ts"
 import * as Bench from "./Bench.ts"
 
-const operations = 4_000
+const operations = 10_000
 
 export default Bench.compared({
   title: "amqp-confirm: publishes with confirms, window 256, 100 octets",
   unit: "messages",
   operations,
-  rounds: 21,
+  rounds: 11,
+  warmUp: 6,
   contestants: [
     contestant("raw", "raw", "confirm", operations),
     contestant("raw, as a Producer", "raw-json", "confirm", operations),

@@ -22,7 +22,7 @@ import type { Channel } from "./Channel.ts"
 import type { Exchange } from "./Exchange.ts"
 import { ConnectionLost, fail, HubError } from "./HubError.ts"
 import { type Backoff, jittered, reconnect, schedule } from "./internal/backoff.ts"
-import { watched } from "./internal/watched.ts"
+import { closes, watched } from "./internal/watched.ts"
 import type { Message, Route } from "./Message.ts"
 import type { Queue } from "./Queue.ts"
 import * as Topology from "./Topology.ts"
@@ -79,11 +79,16 @@ export class Connection extends Context.Service<
 }
 
 interface Pooled {
+  /** Says so when it is broken. */
   readonly channel: Channel
+  /** The same, without a watch: who fails on it says so. */
+  readonly bare: Channel
   readonly scope: Scope.Closeable
   /** A refused request closed it, whoever caught the failure. */
   broken: boolean
 }
+
+type OnLink = (link: Link) => Effect.Effect<void, HubError>
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -216,15 +221,26 @@ const make = Effect.fnUntraced(function* (
     const channel = yield* restore(Scope.provide(link.connection.channel, scope)).pipe(
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
-    const pooled: Pooled = { channel: watched(channel, () => void (pooled.broken = true)), scope, broken: false }
+    const closed = (): void => void (pooled.broken = true)
+    const pooled: Pooled = { channel: watched(channel, closed), bare: channel, scope, broken: false }
+    // A publish without a confirm is refused behind its work, when the channel is back in the pool.
+    yield* Effect.forkIn(Effect.catch(channel.closed, () => Effect.sync(closed)), scope)
     return pooled
+  })
+
+  const pooledOf = Effect.fnUntraced(function* (link: Link, restore: Restore): Effect.fn.Return<Pooled, HubError> {
+    for (let idle = link.idle.pop(); idle !== undefined; idle = link.idle.pop()) {
+      if (!idle.broken) return idle
+      yield* Scope.close(idle.scope, Exit.void)
+    }
+    return yield* openPooled(link, restore)
   })
 
   /** A channel goes back to the pool only after work that did not fail, and unless a refused request closed it. */
   const onPooled = <A, E, R>(link: Link, work: (channel: Channel) => Effect.Effect<A, E, R>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const pooled = link.idle.pop() ?? (yield* openPooled(link, restore))
+        const pooled = yield* pooledOf(link, restore)
         const exit = yield* Effect.exit(restore(work(pooled.channel)))
         if (Exit.isSuccess(exit) && !pooled.broken) link.idle.push(pooled)
         else yield* Scope.close(pooled.scope, exit)
@@ -247,19 +263,25 @@ const make = Effect.fnUntraced(function* (
         )
 
   /** Again on the next link when this one was lost in the middle. */
-  const onLink = (work: (link: Link) => Effect.Effect<void, HubError>, again = 3): Effect.Effect<void, HubError> =>
-    Effect.flatMap(link, (link) =>
-      Effect.catch(work(link), (error) =>
-        error.reason._tag === "ConnectionLost" && again > 0
-          ? Effect.andThen(
-              // Where it was the channel alone, the link is there.
-              error.reason.cause === "requestTimeout"
-                ? Effect.void
-                : Effect.timeoutOrElse(link.replaced.await, { duration: patience, orElse: () => Effect.fail(error) }),
-              onLink(work, again - 1)
-            )
-          : Effect.fail(error)
-      )
+  const onLink = (work: OnLink, again = 3): Effect.Effect<void, HubError> =>
+    Effect.flatMap(link, (link) => orOnNext(link, work(link), work, again))
+
+  const orOnNext = (
+    link: Link,
+    attempt: Effect.Effect<void, HubError>,
+    work: OnLink,
+    again: number
+  ): Effect.Effect<void, HubError> =>
+    Effect.catch(attempt, (error) =>
+      error.reason._tag === "ConnectionLost" && again > 0
+        ? Effect.andThen(
+            // Where it was the channel alone, the link is there.
+            error.reason.cause === "requestTimeout"
+              ? Effect.void
+              : Effect.timeoutOrElse(link.replaced.await, { duration: patience, orElse: () => Effect.fail(error) }),
+            onLink(work, again - 1)
+          )
+        : Effect.fail(error)
     )
 
   const declareOn = (link: Link, topology: Topology.Topology): Effect.Effect<void, HubError> => {
@@ -288,24 +310,34 @@ const make = Effect.fnUntraced(function* (
   const publishing = (
     topology: Topology.Topology,
     work: (channel: Channel) => Effect.Effect<void, HubError>
-  ): Effect.Effect<void, HubError> =>
-    onLink((link) => {
-      const on = (publisher: Pooled) =>
-        Effect.catch(work(publisher.channel), (error) => {
-          if (error.reason._tag === "DelayRefused") return Effect.fail(error)
-          // Somebody may have deleted what was declared: the next publish declares it again.
-          for (const entity of [...(topology.exchanges ?? []), ...(topology.queues ?? [])]) link.declared.delete(entity)
-          if (!publisher.broken) return Effect.fail(error)
-          const again = error.reason._tag === "ChannelClosed" ? onPooled(link, work) : Effect.fail(error)
-          if (link.publisher !== publisher) return again
-          link.publisher = undefined
-          return Effect.andThen(Scope.close(publisher.scope, Exit.fail(error)), again)
-        })
-      // FAST: all publishes but the first of a link.
-      return link.publisher !== undefined && isDeclared(link, topology)
-        ? on(link.publisher)
-        : Effect.flatMap(Effect.andThen(declareOn(link, topology), publisherOf(link)), on)
+  ): Effect.Effect<void, HubError> => {
+    const on = (link: Link, publisher: Pooled): Effect.Effect<void, HubError> =>
+      Effect.catch(work(publisher.bare), (error) => refused(link, publisher, error))
+
+    const refused = (link: Link, publisher: Pooled, error: HubError): Effect.Effect<void, HubError> => {
+      if (closes(error)) publisher.broken = true
+      if (error.reason._tag === "DelayRefused") return Effect.fail(error)
+      // Somebody may have deleted what was declared: the next publish declares it again.
+      for (const entity of [...(topology.exchanges ?? []), ...(topology.queues ?? [])]) link.declared.delete(entity)
+      if (!publisher.broken) return Effect.fail(error)
+      const again = error.reason._tag === "ChannelClosed" ? onPooled(link, work) : Effect.fail(error)
+      if (link.publisher !== publisher) return again
+      link.publisher = undefined
+      return Effect.andThen(Scope.close(publisher.scope, Exit.fail(error)), again)
+    }
+
+    const declaring: OnLink = (link) =>
+      Effect.flatMap(Effect.andThen(declareOn(link, topology), publisherOf(link)), (publisher) => on(link, publisher))
+
+    return Effect.suspend(() => {
+      const link = live
+      const { publisher } = link
+      // FAST: all publishes but the first of a link, with one handler in the place of two.
+      return publisher === undefined || link.replaced.isOpen() || !isDeclared(link, topology)
+        ? onLink(declaring)
+        : Effect.catch(work(publisher.bare), (error) => orOnNext(link, refused(link, publisher, error), declaring, 3))
     })
+  }
 
   const recovery = Schedule.while(backoff, () => !ended)
 

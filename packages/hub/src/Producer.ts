@@ -2,7 +2,9 @@
  * A producer sends values of one type: the schema writes them, the serializer turns them into bytes, the connection
  * publishes them (kombu/messaging.py `Producer`). It declares what it was told to declare once per link.
  */
+import type * as Content from "@apium/protocol/kombu/Content"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import { Connection } from "./Connection.ts"
 import { type Arguments, defaultExchange, type Exchange } from "./Exchange.ts"
@@ -52,7 +54,16 @@ export const make = <A, I>(
       queues: options.declare ?? []
     }
 
-    const message = (value: A, publish: PublishOptions): Effect.Effect<Message, HubError | Schema.SchemaError> => {
+    const message = (
+      registry: Content.Registry,
+      value: A,
+      publish: PublishOptions | undefined
+    ): Effect.Effect<Message, HubError | Schema.SchemaError> => {
+      const encodeOptions = publish === undefined ? plain : optionsOf(publish)
+      return atOnce(encode(value), (encoded) => Serializer.encodeWith(registry, encoded, encodeOptions))
+    }
+
+    const optionsOf = (publish: PublishOptions): Serializer.EncodeOptions => {
       const {
         exchange: _,
         routingKey: _key,
@@ -61,15 +72,14 @@ export const make = <A, I>(
         headers,
         ...properties
       } = publish
-      return Effect.flatMap(encode(value), (encoded) =>
-        Serializer.encode(encoded, {
-          serializer: options.serializer,
-          compression: options.compression,
-          properties: { deliveryMode: "persistent", ...properties },
-          headers
-        })
-      )
+      return {
+        serializer: options.serializer,
+        compression: options.compression,
+        properties: { deliveryMode: "persistent", ...properties },
+        headers
+      }
     }
+    const plain = optionsOf({})
 
     const route = (publish: PublishOptions): Route => {
       const exchange = publish.exchange ?? (options.exchange ?? defaultExchange).name
@@ -81,17 +91,34 @@ export const make = <A, I>(
       }
     }
 
+    const plainRoute = route({})
+
     return {
-      publish: (value, publish = {}) =>
-        Effect.flatMap(message(value, publish), (message) => connection.publish(message, route(publish), topology)),
-      publishAll: (values, publish = {}) =>
-        Effect.flatMap(
-          Effect.forEach(values, (value) => message(value, publish)),
-          (messages) => {
-            const to = route(publish)
-            const batch = messages.map((message) => [message, to] as const)
-            return connection.publishAll(batch, topology)
-          }
+      publish: (value, publish) =>
+        Effect.flatMap(Serializer.Serializers, (registry) =>
+          atOnce(message(registry, value, publish), (message) =>
+            connection.publish(message, publish === undefined ? plainRoute : route(publish), topology)
+          )
+        ),
+      publishAll: (values, publish) =>
+        Effect.flatMap(Serializer.Serializers, (registry) =>
+          Effect.flatMap(
+            Effect.forEach(values, (value) => message(registry, value, publish)),
+            (messages) => {
+              const to = publish === undefined ? plainRoute : route(publish)
+              return connection.publishAll(
+                messages.map((message) => [message, to] as const),
+                topology
+              )
+            }
+          )
         )
     }
   })
+
+/** `flatMap` that costs nothing where the value is there: most schemas encode at once. */
+const atOnce = <A, B, E, F>(
+  effect: Effect.Effect<A, E>,
+  next: (value: A) => Effect.Effect<B, F>
+): Effect.Effect<B, E | F> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect) ? next(effect.value as A) : Effect.flatMap(effect, next)

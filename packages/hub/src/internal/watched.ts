@@ -7,9 +7,13 @@ import * as Stream from "effect/Stream"
 import type { Channel } from "../Channel.ts"
 import type { HubError } from "../HubError.ts"
 
+/** Whether a channel that failed with it is of no more use. */
+export const closes = ({ reason }: HubError): boolean =>
+  reason._tag === "ChannelClosed" || reason._tag === "ConnectionLost"
+
 export const watched = (channel: Channel, onClosed: () => void): Channel => {
   const seen = (error: HubError): Effect.Effect<void> => {
-    if (error.reason._tag === "ChannelClosed" || error.reason._tag === "ConnectionLost") onClosed()
+    if (closes(error)) onClosed()
     return Effect.void
   }
   const watch =

@@ -11,6 +11,7 @@ import type { Arguments, Exchange } from "../Exchange.ts"
 import { ChannelClosed, fail, type HubError, Returned } from "../HubError.ts"
 import type { Message, Route } from "../Message.ts"
 import type { Binding, Queue } from "../Queue.ts"
+import type { Capabilities } from "../Transport.ts"
 import * as Routing from "./Routing.ts"
 import type { Put, StoredMessage, VirtualBinding, VirtualStore } from "./VirtualStore.ts"
 
@@ -22,14 +23,14 @@ export interface Subscriber {
   readonly cancel: Effect.Effect<void>
 }
 
-interface DeclaredQueue {
+export interface DeclaredQueue {
   readonly queue: Queue
   /** The connection an exclusive queue belongs to. */
   readonly owner: object
   readonly subscribers: Set<Subscriber>
 }
 
-interface ExchangeBinding {
+export interface ExchangeBinding {
   readonly destination: string
   readonly routingKey: string
   readonly arguments: Arguments
@@ -80,14 +81,33 @@ const sameExchange = (a: Exchange, b: Exchange): boolean =>
   a.internal === b.internal &&
   sameArguments(a.arguments, b.arguments)
 
-export type VirtualBroker = ReturnType<typeof make>
+export type VirtualBroker = ReturnType<typeof over>
+
+/** What was declared, for links that share it while each has a store of its own. */
+export interface Declared {
+  readonly exchanges: Map<string, Exchange>
+  readonly exchangeBindings: Map<string, ReadonlyArray<ExchangeBinding>>
+  readonly queues: Map<string, DeclaredQueue>
+}
 
 /** `predeclared` are there from the beginning, as RabbitMQ's `amq.topic` and its like. */
-export const make = (store: VirtualStore, predeclared: ReadonlyArray<Exchange> = []) => {
-  const exchanges = new Map(predeclared.map((exchange) => [exchange.name, exchange]))
-  const exchangeBindings = new Map<string, ReadonlyArray<ExchangeBinding>>()
-  const queues = new Map<string, DeclaredQueue>()
+export const declared = (predeclared: ReadonlyArray<Exchange> = []): Declared => ({
+  exchanges: new Map(predeclared.map((exchange) => [exchange.name, exchange])),
+  exchangeBindings: new Map(),
+  queues: new Map()
+})
 
+/** The whole of AMQP's routing. */
+const everything: Can = { exchangeTypes: new Set(["direct", "topic", "fanout", "headers"]), exchangeBindings: true }
+
+type Can = Pick<Capabilities, "exchangeTypes" | "exchangeBindings">
+
+/** A broker of its own. */
+export const make = (store: VirtualStore, predeclared: ReadonlyArray<Exchange> = []) =>
+  over(store, declared(predeclared), everything)
+
+/** One that knows what others declared. What its store cannot do is refused: 503 for a type of exchange, 540 for a binding of one. */
+export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues }: Declared, can: Can) => {
   /** The queue, if it is there and this connection may use it. */
   const find = (name: string, owner: object, method: MethodId): Effect.Effect<DeclaredQueue, HubError> => {
     const found = queues.get(name)
@@ -112,6 +132,9 @@ export const make = (store: VirtualStore, predeclared: ReadonlyArray<Exchange> =
       }
       if (exchange.name === "" || (existing === undefined && exchange.name.startsWith("amq."))) {
         return denied(`exchange name '${exchange.name}' is reserved`, Method.exchangeDeclare)
+      }
+      if (!can.exchangeTypes.has(exchange.type)) {
+        return refuse(503, `COMMAND_INVALID - unknown exchange type '${exchange.type}'`, Method.exchangeDeclare)
       }
       if (existing === undefined) {
         exchanges.set(exchange.name, exchange)
@@ -159,6 +182,9 @@ export const make = (store: VirtualStore, predeclared: ReadonlyArray<Exchange> =
 
   const exchangeBind = (destination: string, binding: Binding): Effect.Effect<void, HubError> =>
     Effect.suspend(() => {
+      if (!can.exchangeBindings) {
+        return refuse(540, "NOT_IMPLEMENTED - exchanges cannot be bound to exchanges here", Method.exchangeBind)
+      }
       for (const name of [destination, binding.exchange.name]) {
         if (name === "") return notOnDefault(Method.exchangeBind)
         if (!exchanges.has(name)) return notFound("exchange", name, Method.exchangeBind)

@@ -4,6 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ConnectionLost, HubError } from "../HubError.ts"
 import type { Capabilities, Transport, TransportConnection } from "../Transport.ts"
@@ -19,25 +20,58 @@ export interface VirtualTransport {
 
 const lost = (text: string) => new HubError({ reason: new ConnectionLost({ cause: "closed", text }) })
 
+/** A store behind a link that can be lost. */
+export interface VirtualLink {
+  readonly store: VirtualStore
+  /** Never succeeds; fails the moment the link is lost. Every verb of the store fails from then on, and none waits. */
+  readonly closed: Effect.Effect<never, HubError>
+}
+
 class VirtualConnection {
+  readonly broker: VirtualBroker.VirtualBroker
   readonly channels = new Set<VirtualChannel>()
   readonly closed = Deferred.makeUnsafe<never, HubError>()
 
+  constructor(broker: VirtualBroker.VirtualBroker) {
+    this.broker = broker
+  }
+
   /** Channels before queues: what they hold of an exclusive queue goes with it. */
-  close(broker: VirtualBroker.VirtualBroker, error: HubError): Effect.Effect<void> {
+  close(error: HubError): Effect.Effect<void> {
     return Effect.uninterruptibleMask(() =>
       Deferred.doneUnsafe(this.closed, Effect.fail(error))
         ? Effect.andThen(
             Effect.forEach([...this.channels], (channel) => channel.close(error), { discard: true }),
-            Effect.ignore(broker.release(this))
+            Effect.ignore(this.broker.release(this))
           )
         : Effect.void
     )
   }
 }
 
-export const make = (name: string, store: VirtualStore, capabilities: Partial<Capabilities> = {}): VirtualTransport => {
-  const broker = VirtualBroker.make(store)
+/** One store for all links, of which none is lost unless `disconnect` cuts it. */
+export const make = (name: string, store: VirtualStore, capabilities: Partial<Capabilities> = {}): VirtualTransport =>
+  makeLinked(name, Effect.succeed({ store, closed: Effect.never }), capabilities)
+
+/** Each link opens a store of its own, and knows what the others declared. */
+export const makeLinked = (
+  name: string,
+  link: Effect.Effect<VirtualLink, HubError, Scope.Scope>,
+  capabilities: Partial<Capabilities> = {}
+): VirtualTransport => {
+  const able: Capabilities = {
+    exchangeTypes: new Set(["direct", "topic", "fanout", "headers"]),
+    confirms: true,
+    mandatory: true,
+    exchangeBindings: true,
+    prefetch: "channel",
+    heartbeats: false,
+    deliveryCount: "store",
+    delay: "store",
+    priority: "highest-first",
+    ...capabilities
+  }
+  const declared = VirtualBroker.declared()
   const connections = new Set<VirtualConnection>()
 
   const channel = (connection: VirtualConnection) =>
@@ -45,7 +79,7 @@ export const make = (name: string, store: VirtualStore, capabilities: Partial<Ca
       Effect.acquireRelease(
         Effect.suspend(() => {
           if (Deferred.isDoneUnsafe(connection.closed)) return Deferred.await(connection.closed)
-          const opened = new VirtualChannel(broker, connection)
+          const opened = new VirtualChannel(connection.broker, connection)
           connection.channels.add(opened)
           return Effect.succeed(opened)
         }),
@@ -57,16 +91,18 @@ export const make = (name: string, store: VirtualStore, capabilities: Partial<Ca
       (opened) => opened.verbs
     )
 
-  const connect = Effect.acquireRelease(
-    Effect.sync(() => {
-      const connection = new VirtualConnection()
-      connections.add(connection)
-      return connection
-    }),
-    (connection) => {
-      connections.delete(connection)
-      return connection.close(broker, lost("the connection was closed"))
-    }
+  const connect = Effect.flatMap(link, ({ store, closed }) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const connection = new VirtualConnection(VirtualBroker.over(store, declared, able))
+        connections.add(connection)
+        return connection
+      }),
+      (connection) => {
+        connections.delete(connection)
+        return connection.close(lost("the connection was closed"))
+      }
+    ).pipe(Effect.tap((connection) => Effect.forkScoped(Effect.catch(closed, (error) => connection.close(error)))))
   ).pipe(
     Effect.map((connection): TransportConnection => ({
       channel: channel(connection),
@@ -78,23 +114,12 @@ export const make = (name: string, store: VirtualStore, capabilities: Partial<Ca
   return {
     transport: {
       name,
-      capabilities: {
-        exchangeTypes: new Set(["direct", "topic", "fanout", "headers"]),
-        confirms: true,
-        mandatory: true,
-        exchangeBindings: true,
-        prefetch: "channel",
-        heartbeats: false,
-        deliveryCount: "store",
-        delay: "store",
-        priority: "highest-first",
-        ...capabilities
-      },
+      capabilities: able,
       connect
     },
     disconnect: (text) =>
       Effect.suspend(() =>
-        Effect.forEach([...connections], (connection) => connection.close(broker, lost(text)), { discard: true })
+        Effect.forEach([...connections], (connection) => connection.close(lost(text)), { discard: true })
       )
   }
 }
