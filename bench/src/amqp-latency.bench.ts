@@ -20,6 +20,8 @@ const latency = (
     unit,
     operations,
     rounds,
+    // Programs connect and ask for longer than it takes V8 to compile what they do.
+    warmUp: 8,
     contestants: [
       contestant("raw", "raw", work, operations),
       contestant("apium", "apium", work, operations),
@@ -32,11 +34,11 @@ const latency = (
   })
 
 export default [
-  latency("a request and its answer", "requests", "rpc", 500, 21, [
+  latency("a request and its answer", "requests", "rpc", 1000, 21, [
     { what: "apium p50, of raw", measure: "p50", ours: "apium", theirs: "raw", floor: 1.1, aim: 1.05 },
     { what: "apium p99, of raw", measure: "p99", ours: "apium", theirs: "raw", floor: 1.3, aim: 1.1 }
   ]),
-  latency("connection and channel", "connections", "connect", 20, 15, [
+  latency("connection and channel", "connections", "connect", 40, 15, [
     { what: "apium p50, of raw", measure: "p50", ours: "apium", theirs: "raw", floor: 1.15, aim: 1 }
   ])
 ]
