@@ -224,7 +224,10 @@ const make = Effect.fnUntraced(function* (
     const closed = (): void => void (pooled.broken = true)
     const pooled: Pooled = { channel: watched(channel, closed), bare: channel, scope, broken: false }
     // A publish without a confirm is refused behind its work, when the channel is back in the pool.
-    yield* Effect.forkIn(Effect.catch(channel.closed, () => Effect.sync(closed)), scope)
+    yield* Effect.forkIn(
+      Effect.catch(channel.closed, () => Effect.sync(closed)),
+      scope
+    )
     return pooled
   })
 

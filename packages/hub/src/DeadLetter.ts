@@ -26,7 +26,21 @@ const maxOctets = 65_536
 const unread = ({ unreadable }: Delivery) =>
   unreadable === undefined ? undefined : { "x-apium-headers": unreadable.headers.slice(0, maxOctets) }
 
-/** Moves a delivery to the dead queue of where it came from. `text` is for a person; it carries no secret. */
+/** Of a header that is kept where not all of them fit, and of the error's text then. */
+const small = 512
+
+const isSmall = (value: unknown): boolean =>
+  typeof value === "string" || value instanceof Uint8Array
+    ? value.length <= small
+    : typeof value !== "object" || value === null
+
+/** Names that are told of headers that were left behind. */
+const maxNames = 20
+
+/**
+ * Moves a delivery to the dead queue of where it came from. `text` is for a person; it carries no secret. Headers that just
+ * fitted into a frame do not beside ours: the larger ones are left behind then (`x-apium-dropped`), or all.
+ */
 export const send = Effect.fnUntraced(function* (
   connection: Connection["Service"],
   delivery: Delivery,
@@ -37,25 +51,38 @@ export const send = Effect.fnUntraced(function* (
   const { route } = delivery
   const message = Message.republishable(delivery.message)
   // Whoever puts it back into its queue means it to run.
-  const { [ownCount]: _, ...headers } = message.headers
+  const { [ownCount]: _, ...own } = message.headers
+  const headers = Object.entries({ ...own, ...unread(delivery) })
   const now = yield* Clock.currentTimeMillis
-  yield* connection.publish(
-    {
-      body: message.body,
-      properties: { ...message.properties, expiration: undefined, deliveryMode: "persistent" },
-      headers: {
-        ...headers,
-        ...unread(delivery),
-        "x-apium-reason": reason,
-        "x-apium-error": text.slice(0, maxText),
-        "x-apium-queue": delivery.queue,
-        "x-apium-exchange": route.exchange,
-        "x-apium-routing-key": route.routingKey,
-        "x-apium-time": new Date(now).toISOString()
-      }
-    },
-    { exchange: "", routingKey: queue.name, mandatory: true },
-    { queues: [queue] }
+  const publish = (keeps: (value: unknown) => boolean, most: number) => {
+    const dropped = headers.filter(([, value]) => !keeps(value)).map(([name]) => name)
+    return connection.publish(
+      {
+        body: message.body,
+        properties: { ...message.properties, expiration: undefined, deliveryMode: "persistent" },
+        headers: {
+          ...Object.fromEntries(headers.filter(([, value]) => keeps(value))),
+          ...(dropped.length === 0 ? undefined : { "x-apium-dropped": dropped.slice(0, maxNames) }),
+          "x-apium-reason": reason,
+          "x-apium-error": text.slice(0, most),
+          "x-apium-queue": delivery.queue,
+          "x-apium-exchange": route.exchange,
+          "x-apium-routing-key": route.routingKey,
+          "x-apium-time": new Date(now).toISOString()
+        }
+      },
+      { exchange: "", routingKey: queue.name, mandatory: true },
+      { queues: [queue] }
+    )
+  }
+  const orFewer = (sent: Effect.Effect<void, HubError>, keeps: (value: unknown) => boolean) =>
+    Effect.catchReason(sent, "HubError", "FrameTooLarge", () => publish(keeps, small))
+  yield* orFewer(
+    orFewer(
+      publish(() => true, maxText),
+      isSmall
+    ),
+    () => false
   )
   yield* delivery.ack
 })

@@ -22,25 +22,25 @@ import { exchangeOf, fromExchange, queueOf, toQueue } from "./internal/entities.
 import { lost, noneLeft, refused } from "./internal/errors.ts"
 import type { Link, Receiver } from "./internal/Link.ts"
 import { Publisher } from "./internal/Publisher.ts"
-import { type Answer, Requests } from "./internal/Requests.ts"
+import { type Answer, farewell, Requests } from "./internal/Requests.ts"
 import { Settled } from "./internal/Settled.ts"
 
 export const openChannel = (link: Link): Effect.Effect<Channel, HubError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.suspend(() => {
-      if (link.cause !== undefined) return Effect.fail(link.cause)
-      const id = link.ids.allocate()
-      if (id === undefined) return Effect.fail(noneLeft(link.ids.channelMax))
-      const channel = new AmqpChannel(link, id)
-      link.channels.set(id, channel)
-      return Effect.as(channel.open, channel)
-    }),
-    (channel) => channel.close(lost("closed", "the channel was closed")),
-    { interruptible: true }
+  // Only the wait may be interrupted: one that is open has to have somebody who closes it.
+  Effect.uninterruptibleMask((restore) =>
+    Effect.acquireRelease(
+      Effect.suspend(() => {
+        if (link.cause !== undefined) return Effect.fail(link.cause)
+        const id = link.ids.allocate()
+        if (id === undefined) return Effect.fail(noneLeft(link.ids.channelMax))
+        const channel = new AmqpChannel(link, id)
+        link.channels.set(id, channel)
+        const opened = Effect.onError(restore(channel.open), () => Effect.sync(() => channel.abandon()))
+        return Effect.as(opened, channel)
+      }),
+      (channel) => channel.close(lost("closed", "the channel was closed"))
+    )
   ).pipe(Effect.map((channel) => channel.verbs))
-
-/** How long a broker may take to answer `channel.close` before we stop waiting. */
-const farewell = "5 seconds"
 
 class AmqpChannel implements Receiver, Consuming {
   readonly #link: Link
@@ -50,8 +50,10 @@ class AmqpChannel implements Receiver, Consuming {
   readonly #settled: Settled
   readonly #closed = Deferred.makeUnsafe<never, HubError>()
   #cause: HubError | undefined
-  /** We have said goodbye, and this hears the answer. */
-  #farewell: (() => void) | undefined
+  /** We have said goodbye. */
+  #leaving = false
+  /** That is answered, or will not be. */
+  readonly #left = Deferred.makeUnsafe<void>()
   readonly #consumers: Consumers
 
   constructor(link: Link, id: number) {
@@ -76,10 +78,12 @@ class AmqpChannel implements Receiver, Consuming {
   }
 
   get open(): Effect.Effect<void, HubError> {
-    const opened = (_: Answer, wanted: boolean): void => {
-      if (!wanted) this.#goodbye(200, "nobody waits for it")
-    }
-    return Effect.asVoid(this.#requests.ask(Method.channelOpen, opened))
+    return this.#ask(Method.channelOpen)
+  }
+
+  /** Nobody waits for it. */
+  abandon(): void {
+    this.#goodbye(200, "Goodbye")
   }
 
   close(cause: HubError, replyCode = 200, replyText = "Goodbye"): Effect.Effect<void> {
@@ -88,17 +92,14 @@ class AmqpChannel implements Receiver, Consuming {
       this.#goodbye(replyCode, replyText, cause)
       // A broker that blocks publishers reads nothing before it has memory again.
       if (this.#link.blocked) return Effect.void
-      const answered = Effect.callback<void>((resume) => {
-        this.#farewell = () => resume(Effect.void)
-      })
-      return Effect.asVoid(Effect.timeoutOption(Effect.interruptible(answered), farewell))
+      return Effect.asVoid(Effect.timeoutOption(Effect.interruptible(Deferred.await(this.#left)), farewell))
     })
   }
 
   #goodbye(replyCode: number, replyText: string, cause: HubError = lost("closed", "the channel was closed")): void {
     if (this.#cause !== undefined) return
     this.#send(Method.channelClose({ replyCode, replyText: replyText.slice(0, 200) }))
-    this.#farewell = () => {}
+    this.#leaving = true
     this.#fail(cause)
   }
 
@@ -133,12 +134,13 @@ class AmqpChannel implements Receiver, Consuming {
 
   lost(error: HubError): void {
     this.#fail(error)
-    this.#farewell?.()
+    Deferred.doneUnsafe(this.#left, Effect.void)
   }
 
-  refuse(error: AmqpError): void {
-    const { message: replyText, replyCode } = error
-    this.#goodbye(replyCode, replyText, refused(Method.channelClose({ replyCode, replyText })))
+  /** For good, to whoever would try again: the message comes again, too. */
+  refuse({ message: replyText, replyCode }: AmqpError): void {
+    const { classId, methodId } = Method.infos["basic.deliver"]
+    this.#goodbye(replyCode, replyText, refused(Method.channelClose({ replyCode, replyText, classId, methodId })))
   }
 
   resume(): void {
@@ -156,13 +158,13 @@ class AmqpChannel implements Receiver, Consuming {
       this.#link.outbox.wake()
       this.#fail(refused(method))
       // Where both have said it, the answer to ours is still to come.
-      if (this.#farewell === undefined) this.#link.forget(this.#id)
+      if (!this.#leaving) this.#link.forget(this.#id)
       return
     }
     if (this.#cause !== undefined) {
       if (method._tag !== "channel.close-ok") return
       this.#link.forget(this.#id)
-      return this.#farewell?.()
+      return void Deferred.doneUnsafe(this.#left, Effect.void)
     }
     switch (method._tag) {
       case "basic.deliver":

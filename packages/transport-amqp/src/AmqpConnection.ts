@@ -50,7 +50,7 @@ export interface Options {
    * `ConnectionLost`, and its channel closes. Time in which the broker blocks publishers does not count. Default 30 s.
    */
   readonly requestTimeout?: Duration.Input | undefined
-  /** Octets of a message that is received; larger ones close their channel. Default 128 MiB. */
+  /** Octets of a message that is received; a larger one closes its channel, and ends its consumer for good. Default 128 MiB. */
   readonly maxMessageSize?: number | undefined
 }
 

@@ -106,8 +106,8 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("channels on 
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
         const connection = yield* link
-        const channels = times(1000, 10_000)
-        const consumers = times(2000, 100_000)
+        const channels = times(1000, 2000, 10_000)
+        const consumers = times(2000, 20_000, 100_000)
         yield* Effect.forEach(numbers(channels), () => Effect.scoped(connection.channel), {
           concurrency: 20,
           discard: true
@@ -140,7 +140,7 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("channels on 
           `${channels} channels and ${consumers} consumers came and went; left: channel ${String(open)}, 0 consumers`
         )
       }),
-    120_000
+    600_000
   )
 })
 
@@ -149,7 +149,7 @@ describe("both sides closing", () => {
     "whoever closes first, and whatever is under way, nobody waits for ever and the link stands",
     () =>
       Effect.gen(function* () {
-        const seeds = times(150, 10_000)
+        const seeds = times(150, 2000, 10_000)
         let closed = 0
         const cases = (seed: number) =>
           Effect.gen(function* () {
@@ -223,6 +223,6 @@ describe("both sides closing", () => {
         yield* Effect.forEach(numbers(seeds), cases, { discard: true })
         yield* print(`${seeds} seeds, ${closed} channels closed by both sides: 0 hang, 0 links lost`)
       }),
-    120_000
+    600_000
   )
 })

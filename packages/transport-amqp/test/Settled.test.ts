@@ -5,9 +5,9 @@ import * as HubQueue from "@apium/hub/Queue"
 import { Transport } from "@apium/hub/Transport"
 import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Metric, Option, Scope, Stream } from "effect"
+import { Effect, Exit, Latch, Metric, Option, Scope, Stream } from "effect"
 import { atEveryStep } from "../../hub/test/support/everyStep.ts"
-import { print, times } from "./support/Figures.ts"
+import { growth, heap, mebibytes, print, times } from "./support/Figures.ts"
 import { random } from "./support/Walk.ts"
 
 const link = Effect.flatMap(Transport, ({ connect }) => connect)
@@ -106,7 +106,7 @@ describe("settling", () => {
     "in whatever order, what is written settles each tag once, and none that nobody settled",
     () =>
       Effect.forEach(
-        numbers(times(30, 2000)),
+        numbers(times(30, 500, 2000)),
         (seed) =>
           Effect.gen(function* () {
             const fake = yield* FakeBroker.FakeBroker
@@ -133,6 +133,51 @@ describe("settling", () => {
           }).pipe(Effect.scoped, Effect.provide(recorded)),
         { discard: true }
       ),
+    60_000
+  )
+
+  it.live(
+    "one that is held while others pass it by costs no memory for them",
+    () =>
+      Effect.gen(function* () {
+        const channel = yield* (yield* link).channel
+        yield* channel.queueDeclare(HubQueue.make("q"))
+        yield* channel.publish(body("held"), to("q"))
+        const rounds = times(150, 500, 2000)
+        const grown = yield* Effect.gen(function* () {
+          let passed = 0
+          let wanted = 0
+          const enough = Latch.makeUnsafe(false)
+          yield* channel.consume("q").pipe(
+            Stream.drop(1),
+            Stream.runForEachArray((deliveries) =>
+              Effect.andThen(
+                Effect.forEach(deliveries, ({ ack }) => ack, { discard: true }),
+                Effect.suspend(() => ((passed += deliveries.length) === wanted ? enough.open : Effect.void))
+              )
+            ),
+            Effect.forkScoped
+          )
+          const pass = Effect.suspend(() => {
+            wanted += 1000
+            enough.closeUnsafe()
+            return Effect.andThen(
+              channel.publishAll(numbers(1000).map((number) => [body(`${number}`), to("q")] as const)),
+              enough.await
+            )
+          })
+          // Not every runtime collects when it is asked to.
+          const lowest = Effect.map(
+            Effect.forEach(numbers(8), () => Effect.andThen(pass, heap)),
+            (samples) => Math.min(...samples)
+          )
+          const before = yield* lowest
+          yield* Effect.repeat(pass, { times: rounds })
+          return (yield* lowest) - before
+        }).pipe(Effect.scoped)
+        yield* print(`${rounds}000 settled past one that is held: ${mebibytes(grown)} MiB more`)
+        assert.isBelow(grown, rounds * 1000 * growth)
+      }).pipe(Effect.scoped, Effect.provide(FakeBroker.layer())),
     60_000
   )
 

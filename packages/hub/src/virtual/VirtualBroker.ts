@@ -133,7 +133,7 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
       if (exchange.name === "" || (existing === undefined && exchange.name.startsWith("amq."))) {
         return denied(`exchange name '${exchange.name}' is reserved`, Method.exchangeDeclare)
       }
-      if (!can.exchangeTypes.has(exchange.type)) {
+      if (existing === undefined && !can.exchangeTypes.has(exchange.type)) {
         return refuse(503, `COMMAND_INVALID - unknown exchange type '${exchange.type}'`, Method.exchangeDeclare)
       }
       if (existing === undefined) {
@@ -369,6 +369,9 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
       }
     )
 
+  const broadcastOf = (exchange: string) =>
+    store.broadcast !== undefined && exchanges.get(exchange)?.type === "fanout" ? store.broadcast : undefined
+
   const publish = (message: Message, to: Route): Effect.Effect<void, HubError> => {
     const put = [putOf(message, to)]
     if (to.exchange === "") {
@@ -379,6 +382,8 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
     if (exchanges.get(to.exchange)?.internal === true) {
       return denied(`cannot publish to internal exchange '${to.exchange}'`, Method.basicPublish)
     }
+    const broadcast = broadcastOf(to.exchange)
+    if (broadcast !== undefined) return broadcast(put[0]!)
     return Effect.flatMap(route(to.exchange, to.routingKey, message), (targets) =>
       targets.size === 0 && to.mandatory === true
         ? returned(to)
@@ -397,8 +402,14 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
       const own = args["x-dead-letter-routing-key"]
       const routingKey = typeof own === "string" ? own : stored.routingKey
       const message = withDeath(stored, reason, yield* Clock.currentTimeMillis)
+      const broadcast = broadcastOf(exchange)
+      if (broadcast !== undefined) yield* broadcast({ message, exchange, routingKey })
       const targets = yield* Effect.catchReason(
-        exchange === "" ? Effect.succeed(new Set([routingKey])) : route(exchange, routingKey, message),
+        broadcast !== undefined
+          ? Effect.succeed(new Set<string>())
+          : exchange === ""
+            ? Effect.succeed(new Set([routingKey]))
+            : route(exchange, routingKey, message),
         "HubError",
         "ChannelClosed",
         // A dead-letter exchange that does not exist drops the message, as RabbitMQ has it.

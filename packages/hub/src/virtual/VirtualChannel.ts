@@ -23,6 +23,14 @@ const batch = 256
 
 const countSettledTwice = Metric.update(settledTwice, 1)
 
+/** Where the link was lost, the store gives back what was held on it: who settles now comes too late. */
+const unlessLost = (settle: Effect.Effect<void, HubError>): Effect.Effect<void, HubError> =>
+  Effect.catchIf(
+    settle,
+    ({ reason }) => reason._tag === "ConnectionLost",
+    () => countSettledTwice
+  )
+
 class VirtualDelivery implements Delivery {
   readonly stored: StoredMessage
   readonly consumerTag: string
@@ -68,7 +76,7 @@ class VirtualDelivery implements Delivery {
   // Uninterruptible: once claimed, a message that is neither settled nor restored would be nobody's.
   get ack(): Effect.Effect<void, HubError> {
     return Effect.uninterruptibleMask(() =>
-      this.claim() ? this.#channel.broker.store.settle([this.stored.tag]) : countSettledTwice
+      this.claim() ? unlessLost(this.#channel.broker.store.settle([this.stored.tag])) : countSettledTwice
     )
   }
 
@@ -78,16 +86,18 @@ class VirtualDelivery implements Delivery {
       Effect.uninterruptibleMask(() => {
         if (!this.claim()) return countSettledTwice
         const { broker } = this.#channel
-        return options.requeue
-          ? broker.store.restore([this.stored.tag], { side: "far" })
-          : broker.discard(this.stored, "rejected")
+        return unlessLost(
+          options.requeue
+            ? broker.store.restore([this.stored.tag], { side: "far" })
+            : broker.discard(this.stored, "rejected")
+        )
       })
   }
 
   get release(): Effect.Effect<void, HubError> {
     return Effect.uninterruptibleMask(() =>
       this.claim()
-        ? this.#channel.broker.store.restore([this.stored.tag], { side: "near", counted: false })
+        ? unlessLost(this.#channel.broker.store.restore([this.stored.tag], { side: "near", counted: false }))
         : countSettledTwice
     )
   }

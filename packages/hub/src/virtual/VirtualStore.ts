@@ -66,6 +66,11 @@ export interface VirtualStore {
     tags: ReadonlyArray<string>,
     options: { readonly side: "near" | "far"; readonly counted?: boolean | undefined }
   ) => Effect.Effect<void, HubError>
+  /**
+   * Where a fanout exchange is the store's own publish and subscribe: to whoever consumes a queue that is bound to it, now. Left out: it
+   * routes to its queues as the others do.
+   */
+  readonly broadcast?: ((put: Put) => Effect.Effect<void, HubError>) | undefined
   readonly size: (queue: string) => Effect.Effect<number, HubError>
   readonly purge: (queue: string) => Effect.Effect<number, HubError>
   readonly bindings: {

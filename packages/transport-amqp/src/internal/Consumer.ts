@@ -34,7 +34,7 @@ const maxBuffered = 4096
 const maxOctets = 8 * 1024 * 1024
 
 const wireCount = (prefetch: number): number =>
-  prefetch <= 0 ? 0 : Math.min(largest, Math.max(1, Math.floor(prefetch)))
+  prefetch > 0 ? Math.min(largest, Math.max(1, Math.floor(prefetch))) : 0
 
 /** One `basic.consume`. */
 export class Share {
@@ -91,6 +91,8 @@ export class Consumer {
   #full = false
   #ended: HubError | undefined
   #wake: (() => void) | undefined
+  /** Since the last look: a fiber may yield between its look and its wait. */
+  #woken = false
 
   constructor(
     tag: string,
@@ -178,6 +180,7 @@ export class Consumer {
   }
 
   wake(): void {
+    this.#woken = true
     this.#wake?.()
   }
 
@@ -201,6 +204,7 @@ export class Consumer {
   }
 
   readonly #wait = Effect.callback<void>((resume) => {
+    if (this.#woken) return resume(Effect.void)
     this.#wake = () => {
       this.#wake = undefined
       resume(Effect.void)
@@ -209,6 +213,7 @@ export class Consumer {
   })
 
   #take(): Array<AmqpDelivery> {
+    this.#woken = false
     const buffer = this.#buffer
     if (this.stays && !this.noAck && this.#ended === undefined) {
       const handedOver = this.shares.reduce((sum, { unsettled }) => sum + unsettled, this.#old) - buffer.length

@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import { Consumer, Share } from "./Consumer.ts"
 import { AmqpDelivery, type Settler } from "./Delivery.ts"
 import { refused } from "./errors.ts"
-import type { Requests } from "./Requests.ts"
+import { farewell, type Requests } from "./Requests.ts"
 
 /** What consumers ask of their channel. */
 export interface Consuming extends Settler {
@@ -31,6 +31,8 @@ export class Consumers {
   readonly #requests: Requests
   readonly #id: number
   readonly #consumers = new Map<string, Consumer>()
+  /** Ended by the broker, and still pulled: their tags may be used again. */
+  readonly #ended = new Set<Consumer>()
   /** By the tags that the broker knows. */
   readonly #shares = new Map<string, Share>()
   /** Without acknowledgements, and over: nobody else has what a quorum queue sends behind its answer, and it cannot be given back. */
@@ -79,41 +81,47 @@ export class Consumers {
     this.#over(share)
     // Whoever declares its queue again may choose the same tag.
     if (this.#consumers.get(consumer.tag) === consumer) this.#consumers.delete(consumer.tag)
+    if (!consumer.left) this.#ended.add(consumer)
     consumer.end(new HubError({ reason: new ConsumerCancelled({ queue: consumer.queue }) }))
     this.#tune(consumer)
   }
 
   fail(error: HubError): void {
-    const consumers = [...this.#consumers.values()]
+    const consumers = [...this.#consumers.values(), ...this.#ended]
     this.#consumers.clear()
+    this.#ended.clear()
     this.#shares.clear()
     for (const consumer of consumers) consumer.fail(error)
     for (const consumer of this.#waiting.keys()) this.#tuned(consumer, error)
   }
 
   subscribe(queue: string, options: ConsumeOptions): Effect.Effect<Consumer, HubError, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.suspend(() => {
-        if (this.#channel.cause !== undefined) return Effect.fail(this.#channel.cause)
-        const tag = options.consumerTag ?? this.#freeTag(`ctag-${this.#id}.`)
-        if (this.#has(tag)) return this.#refuseTag(tag)
-        const stays =
-          options.exclusive === true ||
-          options.arguments?.["x-stream-offset"] !== undefined ||
-          this.#channel.holds(queue, options.noAck === true)
-        const consumer = new Consumer(tag, queue, options, stays, this.#bound, (changed) => this.#tune(changed))
-        this.#consumers.set(tag, consumer)
-        return Effect.as(this.#tuning(consumer), consumer).pipe(
-          Effect.onError(() => Effect.sync(() => this.#leave(consumer)))
-        )
-      }),
-      (consumer) =>
+    // Only the wait may be interrupted: a consumer has to have somebody who leaves it.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.acquireRelease(
         Effect.suspend(() => {
-          this.#leave(consumer)
-          // A broker that blocks publishers reads nothing before it has memory again.
-          return this.#channel.blocked ? Effect.void : Effect.ignore(this.#tuning(consumer))
+          if (this.#channel.cause !== undefined) return Effect.fail(this.#channel.cause)
+          const tag = options.consumerTag ?? this.#freeTag(`ctag-${this.#id}.`)
+          if (this.#has(tag)) return this.#refuseTag(tag)
+          const stays =
+            options.exclusive === true ||
+            options.arguments?.["x-stream-offset"] !== undefined ||
+            this.#channel.holds(queue, options.noAck === true)
+          const consumer = new Consumer(tag, queue, options, stays, this.#bound, (changed) => this.#tune(changed))
+          this.#consumers.set(tag, consumer)
+          return Effect.as(
+            Effect.onError(restore(this.#tuning(consumer)), () => Effect.sync(() => this.#leave(consumer))),
+            consumer
+          )
         }),
-      { interruptible: true }
+        (consumer) =>
+          Effect.suspend(() => {
+            this.#leave(consumer)
+            // A broker that blocks publishers reads nothing before it has memory again, and may do so without having said it yet.
+            if (this.#channel.blocked) return Effect.void
+            return Effect.ignore(Effect.timeoutOption(Effect.interruptible(this.#tuning(consumer)), farewell))
+          })
+      )
     )
   }
 
@@ -242,6 +250,7 @@ export class Consumers {
 
   #gone(consumer: Consumer): void {
     if (this.#consumers.get(consumer.tag) === consumer) this.#consumers.delete(consumer.tag)
+    this.#ended.delete(consumer)
     consumer.giveBack()
   }
 }

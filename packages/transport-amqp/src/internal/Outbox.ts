@@ -36,7 +36,7 @@ export class Outbox {
   /** There is something to write. */
   #wanted = false
   /** Writes what there is; there while nothing is written. */
-  #turn: (() => void) | undefined
+  #turn: ((_: void) => void) | undefined
   readonly #empty = Latch.makeUnsafe(true)
 
   constructor(now: () => number) {
@@ -79,7 +79,17 @@ export class Outbox {
         const fork = Effect.runForkWith(context)
         let writing: Fiber.Fiber<void, SocketError> | undefined
         let over = false
-        const turn = (): void => {
+        // Nobody hears what a microtask throws, and the link has to.
+        const guarded =
+          <A>(work: (given: A) => void) =>
+          (given: A): void => {
+            try {
+              work(given)
+            } catch (defect) {
+              resume(Effect.die(defect))
+            }
+          }
+        const turn = guarded((): void => {
           if (over) return
           this.#wanted = false
           for (const prepare of this.beforeFlush.splice(0)) prepare()
@@ -89,14 +99,14 @@ export class Outbox {
           const exit = writing.pollUnsafe()
           if (exit === undefined) writing.addObserver(written)
           else written(exit)
-        }
-        const written = (exit: Exit.Exit<void, SocketError>): void => {
+        })
+        const written = guarded((exit: Exit.Exit<void, SocketError>): void => {
           writing = undefined
           if (Exit.isFailure(exit)) return resume(Effect.mapError(Effect.failCause(exit.cause), failed))
           this.writingSince = undefined
           this.onFlushed()
           idle()
-        }
+        })
         const idle = (): void => {
           this.#turn = turn
           if (this.#wanted) this.#schedule()

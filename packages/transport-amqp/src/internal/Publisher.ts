@@ -44,7 +44,7 @@ class Single implements Waiter {
   }
 }
 
-/** One that is not written yet, and will not be once `waiter` is gone: who has called has gone. */
+/** One that is not written yet, and will not be once `waiter` is gone: who has called has gone, or it has been. */
 interface Waiting {
   readonly message: Message
   readonly route: Route
@@ -59,6 +59,8 @@ export class Publisher {
   #waiting: Array<Waiting> = []
   /** Those before are written. */
   #at = 0
+  /** Of those that wait: whose callers have gone. */
+  #left = 0
   #flow = true
   #oldest: number | undefined
   #oldestSince = 0
@@ -88,7 +90,7 @@ export class Publisher {
       if (this.#cause !== undefined) return resume(Effect.fail(this.#cause))
       const waiting = this.#submit(message, route, new Single(resume))
       if (waiting === undefined) return
-      return Effect.sync(() => void (waiting.waiter = undefined))
+      return Effect.sync(() => this.#leave(waiting))
     })
   }
 
@@ -105,7 +107,7 @@ export class Publisher {
       }
       if (unwritten.length === 0) return
       return Effect.sync(() => {
-        for (const waiting of unwritten) waiting.waiter = undefined
+        for (const waiting of unwritten) this.#leave(waiting)
       })
     })
   }
@@ -113,8 +115,11 @@ export class Publisher {
   /** Writes what waits, as far as that goes. */
   resume(): void {
     while (this.#at < this.#waiting.length && this.#ready) {
-      const { message, route, waiter } = this.#waiting[this.#at++]!
-      if (waiter !== undefined) this.#send(message, route, waiter)
+      const next = this.#waiting[this.#at++]!
+      const { message, route, waiter } = next
+      next.waiter = undefined
+      if (waiter === undefined) this.#left--
+      else this.#send(message, route, waiter)
     }
     // Rarely, for what is left is moved.
     if (this.#at > 0 && (this.#at === this.#waiting.length || this.#at > 4 * window)) {
@@ -153,8 +158,17 @@ export class Publisher {
     this.#confirms?.fail(error)
     const waiting = this.#waiting.slice(this.#at)
     this.#waiting = []
-    this.#at = 0
+    this.#at = this.#left = 0
     for (const { waiter } of waiting) waiter?.done(error)
+  }
+
+  /** A broker may block for hours, and callers give up and try again: what they leave behind goes when it is more than the rest. */
+  #leave(waiting: Waiting): void {
+    if (waiting.waiter === undefined) return
+    waiting.waiter = undefined
+    if (++this.#left <= window || 2 * this.#left < this.#waiting.length - this.#at) return
+    this.#waiting = this.#waiting.slice(this.#at).filter(({ waiter }) => waiter !== undefined)
+    this.#at = this.#left = 0
   }
 
   /** Nobody waits, and nobody has to. */

@@ -13,6 +13,9 @@ export interface Answer {
   readonly content: Content | undefined
 }
 
+/** How long a broker may take to answer `basic.cancel` and `channel.close` before whoever leaves stops waiting. */
+export const farewell = "5 seconds"
+
 interface Request {
   readonly method: Method.Method
   readonly onAnswer: ((answer: Answer, wanted: boolean) => void) | undefined

@@ -8,8 +8,8 @@ export class Settled {
   readonly #channel: number
   /** All tags up to here are settled. */
   #floor = 0
-  /** Those beyond. */
-  readonly #beyond = new Set<number>()
+  /** Those beyond, in order: as many as there are gaps, for one message may be held for days while millions pass it by. */
+  readonly #beyond: Array<{ from: number; to: number }> = []
   #acks: Array<number> = []
 
   constructor(channel: number) {
@@ -23,12 +23,25 @@ export class Settled {
 
   /** Settled otherwise: rejected, given back, or sent as settled. */
   mark(tag: number): void {
-    if (tag !== this.#floor + 1) {
-      this.#beyond.add(tag)
+    const beyond = this.#beyond
+    if (tag === this.#floor + 1) {
+      this.#floor = beyond[0]?.from === tag + 1 ? beyond.shift()!.to : tag
       return
     }
-    this.#floor = tag
-    while (this.#beyond.size > 0 && this.#beyond.delete(this.#floor + 1)) this.#floor++
+    let at = 0
+    for (let end = beyond.length; at < end;) {
+      const middle = (at + end) >>> 1
+      if (beyond[middle]!.from > tag) end = middle
+      else at = middle + 1
+    }
+    const [before, after] = [beyond[at - 1], beyond[at]]
+    if (before?.to === tag - 1) {
+      before.to = after?.from === tag + 1 ? beyond.splice(at, 1)[0]!.to : tag
+    } else if (after?.from === tag + 1) {
+      after.from = tag
+    } else {
+      beyond.splice(at, 0, { from: tag, to: tag })
+    }
   }
 
   write(frames: FrameWriter): void {

@@ -28,16 +28,17 @@ export const noneLeft = (channelMax: number): HubError =>
     })
   )
 
-/** What cannot be written: nothing of it has been. */
+/** What cannot be written: nothing of it has been. It may have waited, and who writes it now is not to blame. */
 export const notWritten = (error: unknown): HubError => {
-  const failure = error as EncodeError
+  const failure = Object(error) as EncodeError
   switch (failure._tag) {
     case "FrameTooLarge":
       return new HubError({ reason: new FrameTooLarge({ size: failure.size, limit: failure.frameMax }) })
     case "InvalidValue":
       return new HubError({ reason: new EncodeFailed({ what: failure.path, text: failure.message }) })
     default:
-      throw error
+      // No message at all, for the compiler would have refused it.
+      return new HubError({ reason: new EncodeFailed({ what: "the message", text: String(error) }) })
   }
 }
 

@@ -94,13 +94,18 @@ export class ServerConsumers {
     })
   }
 
-  /** Its queue was deleted. */
+  /** Its queue was deleted. Whoever hears of it may have the tag again, so it is gone by then; and not before who says so has ended. */
   #cancelled(tag: string): Effect.Effect<void> {
-    return Effect.sync(() => {
-      if (!this.#consumers.delete(tag)) return
-      if (this.#link.can("consumer_cancel_notify")) {
-        this.#channel.send(Method.basicCancel({ consumerTag: tag, nowait: true }))
-      }
+    return Effect.suspend(() => {
+      const scope = this.#consumers.get(tag)
+      if (scope === undefined) return Effect.void
+      this.#consumers.delete(tag)
+      const told = Effect.sync(() => {
+        if (this.#link.can("consumer_cancel_notify")) {
+          this.#channel.send(Method.basicCancel({ consumerTag: tag, nowait: true }))
+        }
+      })
+      return Effect.asVoid(Effect.forkIn(Effect.andThen(Scope.close(scope, Exit.void), told), this.#channel.scope))
     })
   }
 

@@ -85,14 +85,11 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
         }
       }
 
+      /** Looks and watches in one step: between two a fiber may yield, and the result come. */
       const wait = (taskId: string): Effect.Effect<ResultMessage> =>
-        Effect.suspend(() => {
-          const now = find(taskId)
-          return now !== undefined && TaskState.isReady(now.status) ? Effect.succeed(now) : next(taskId)
-        })
-
-      const next = (taskId: string): Effect.Effect<ResultMessage> =>
         Effect.callback((resume) => {
+          const now = find(taskId)
+          if (now !== undefined && TaskState.isReady(now.status)) return resume(Effect.succeed(now))
           const leave = watch(taskId, (message) => {
             if (!TaskState.isReady(message.status)) return
             leave()

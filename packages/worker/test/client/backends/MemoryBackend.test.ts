@@ -2,7 +2,7 @@ import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
+import { Effect, Fiber, Option, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 
 const message = (taskId: string, status = "SUCCESS", result: ResultMessage["result"] = null): ResultMessage => ({
@@ -125,5 +125,24 @@ describe("capacity", () => {
       for (let index = 0; index < 1000; index++) yield* backend.store(message("a", "PROGRESS", index))
       assert.strictEqual(yield* status(backend, "other"), "SUCCESS")
     })
+  )
+})
+
+describe("who waits", () => {
+  test("gets a result that comes while his fiber yields, wherever that is", {}, (backend) =>
+    Effect.gen(function* () {
+      for (let budget = 3; budget < 30; budget++) {
+        for (let later = 0; later < 5; later++) {
+          const id = `${budget}-${later}`
+          const waiting = yield* backend
+            .wait(id)
+            .pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, budget), Effect.forkScoped)
+          yield* Effect.repeat(Effect.yieldNow, { times: later })
+          yield* backend.store(message(id))
+          yield* Effect.repeat(Effect.yieldNow, { times: 20 })
+          assert.isDefined(waiting.pollUnsafe(), `a yield after ${budget}, a result ${later} later`)
+        }
+      }
+    }).pipe(Effect.scoped)
   )
 })
