@@ -246,7 +246,9 @@ describe("the broker", () => {
       assert.strictEqual(fake.connections().length, 2)
       yield* TestClock.adjust("6 seconds")
       // Heartbeats, and then the end.
-      assert.match(yield* silent.rest, /^(\u0008\0{6}\u00ce)+$/)
+      const rest = yield* silent.rest
+      assert.strictEqual(rest.replaceAll("\b\0\0\0\0\0\0\u00ce", ""), "")
+      assert.isAbove(rest.length, 0)
       yield* until(() => fake.connections().length === 1)
     })
   )
