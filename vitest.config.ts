@@ -18,6 +18,8 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     reporters: ["default", "./test/support/reporter.ts"],
+    // One core is kept free otherwise: of two, half. Tests on real servers wait most of the time.
+    maxWorkers: "100%",
     projects: [
       project("protocol", "packages/protocol/test"),
       project("hub", "packages/hub/test"),
@@ -26,6 +28,7 @@ export default defineConfig({
       project("demo", "apps/demo/test", ["rabbitmq"]),
       project("edge", "test/edge"),
       project("transport-amqp", "packages/transport-amqp/test", ["rabbitmq"]),
+      project("transport-redis", "packages/transport-redis/test", ["redis"]),
       project("support", "test/support/test", ["rabbitmq", "redis"])
     ],
     coverage: {

@@ -51,6 +51,8 @@ export const bundle = (file: string): Effect.Effect<string, never, Scope.Scope> 
         platform: "node",
         mainFields: ["module", "main"],
         conditions: ["@apium/source"],
+        // CommonJS inside of it, such as Redis' client, requires what Node.js brings.
+        banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
         logLevel: "error"
       })
     )

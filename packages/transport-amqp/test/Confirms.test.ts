@@ -46,7 +46,7 @@ describe("confirms", () => {
     "of any kind and in any order settle each publish once, as the broker said, and the end of the link those it had not confirmed",
     () =>
       Effect.gen(function* () {
-        const count = times(100_000, 1_000_000)
+        const count = times(100_000, 300_000, 1_000_000)
         const round = 5000
         let lost = 0
         let nacked = 0

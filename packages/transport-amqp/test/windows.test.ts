@@ -21,7 +21,7 @@ describe("the window of a consumer", () => {
     () =>
       Effect.gen(function* () {
         const total = { settled: 0, changes: 0 }
-        for (let seed = 0; seed < times(40, 5000); seed++) {
+        for (let seed = 0; seed < times(40, 1000, 5000); seed++) {
           const { changes, settled } = yield* Effect.gen(function* () {
             const walked = yield* walk(yield* link, HubQueue.make("q"), seed, 40)
             const fake = yield* FakeBroker.FakeBroker

@@ -26,7 +26,7 @@ describe("a frame writer", () => {
       size
     )
 
-    const received: typeof sent = []
+    const received: Array<{ readonly key: string; readonly body: Uint8Array }> = []
     const parser = new Command.CommandParser({
       side: "server",
       frameMax: 131_072,

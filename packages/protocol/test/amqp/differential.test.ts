@@ -9,6 +9,7 @@ import * as FieldTable from "@apium/protocol/amqp/FieldTable"
 import * as Method from "@apium/protocol/amqp/Method"
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
+import { times } from "../../../../test/support/Times.ts"
 import { random } from "../support/Random.ts"
 import * as Values from "./support/Values.ts"
 
@@ -28,8 +29,7 @@ const load = (): Amqplib => {
 }
 
 const amqplib = load()
-/** `APIUM_FULL=1` compares as many as RELIABILITY asks for. */
-const rounds = process.env["APIUM_FULL"] === "1" ? 100_000 : 2000
+const rounds = times(2000, 20_000, 100_000)
 const patience = 900_000
 
 const scratch = Buffer.alloc(1 << 22)

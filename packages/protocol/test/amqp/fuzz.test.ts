@@ -4,12 +4,12 @@ import * as FieldTable from "@apium/protocol/amqp/FieldTable"
 import * as Method from "@apium/protocol/amqp/Method"
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
+import { times } from "../../../../test/support/Times.ts"
 import { random } from "../support/Random.ts"
 import * as Frames from "./support/Frames.ts"
 import * as Fuzz from "./support/Fuzz.ts"
 
-/** `APIUM_FULL=1` tries as many as RELIABILITY's G1 asks for. */
-const inputs = process.env["APIUM_FULL"] === "1" ? 1_000_000 : 20_000
+const inputs = times(20_000, 200_000, 1_000_000)
 
 /** Beside one frame: the message that is being gathered, and the slab that small ones share. */
 const beside = 65_536
@@ -20,7 +20,7 @@ describe("hostile octets", () => {
     // Tables with `__proto__` are among them.
     const builtIn = Object.getOwnPropertyNames(Object.prototype)
     const outcomes = new Map<string, number>()
-    const times = new Float64Array(inputs)
+    const took = new Float64Array(inputs)
     let most = 0
     for (let seed = 0; seed < inputs; seed++) {
       const { bytes, r } = Fuzz.input(all, seed)
@@ -39,13 +39,13 @@ describe("hostile octets", () => {
       } catch (error) {
         throw new Error(`seed ${seed}: ${Frames.toHex(bytes)}`, { cause: error })
       }
-      times[seed] = judged.milliseconds
+      took[seed] = judged.milliseconds
       most = Math.max(most, judged.above)
       for (const met of judged.outcome.match(/\w+|[!~]/g)!) outcomes.set(met, (outcomes.get(met) ?? 0) + 1)
     }
     assert.deepStrictEqual(Object.getOwnPropertyNames(Object.prototype), builtIn)
-    times.sort()
-    const shown = [0.5, 0.999, 1].map((share) => times[Math.ceil(inputs * share) - 1]!.toFixed(3))
+    took.sort()
+    const shown = [0.5, 0.999, 1].map((share) => took[Math.ceil(inputs * share) - 1]!.toFixed(3))
     console.log(
       `${inputs} inputs, seeds 0 to ${inputs - 1}: median, p99.9 and longest ${shown.join(", ")} ms; ${most} octets beside a frame at the most; ${JSON.stringify(Object.fromEntries(outcomes))}`
     )

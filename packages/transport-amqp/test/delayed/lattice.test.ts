@@ -13,7 +13,10 @@ const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.ur
   Layer.provideMerge(RabbitMq.shared)
 )
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a message that is to wait, on RabbitMQ", (it) => {
+/** They do nothing but wait, most of the time. */
+const together = { excludeTestServices: true, concurrent: true, timeout: "60 seconds" } as const
+
+layer(World, together)("a message that is to wait, on RabbitMQ", (it) => {
   for (const [kind, target] of [
     ["classic", HubQueue.make("classic")],
     ["quorum", HubQueue.quorum(HubQueue.make("quorum"))]
@@ -235,6 +238,6 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a message th
         yield* message("after")
         assert.strictEqual(textOf((yield* Queue.take(arrived)).delivery), "after")
       }),
-    30_000
+    { concurrent: false, timeout: 30_000 }
   )
 })

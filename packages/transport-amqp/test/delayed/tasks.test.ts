@@ -68,7 +68,10 @@ const sending = (url: string, queues: ReadonlyArray<Queue.Queue> = []) =>
 
 const World = Layer.suspend(() => MemoryBackend.layer).pipe(Layer.provideMerge(RabbitMq.shared))
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a task that is not due, on RabbitMQ", (it) => {
+/** They do nothing but wait, most of the time. */
+const together = { excludeTestServices: true, concurrent: true, timeout: "90 seconds" } as const
+
+layer(World, together)("a task that is not due, on RabbitMQ", (it) => {
   for (const [kind, queue] of [
     ["classic", Queue.make("many")],
     ["quorum", Queue.quorum(Queue.make("many-quorum"))]
@@ -178,7 +181,7 @@ def python(self, due):
     print(f"late by {datetime.now(timezone.utc).timestamp() * 1000 - due:.0f} ms as {self.request.delivery_info['routing_key']}")
 `
 
-layer(World, { excludeTestServices: true, timeout: "90 seconds" })("a task that is not due, with Python", (it) => {
+layer(World, together)("a task that is not due, with Python", (it) => {
   it.effect(
     "runs on time in a Python worker, which gets it when it is due",
     () =>

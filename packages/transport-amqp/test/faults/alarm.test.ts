@@ -63,7 +63,7 @@ layer(RabbitMq.layer(), { excludeTestServices: true, timeout: "90 seconds" })("a
         yield* Figures.until(Effect.sync(() => seen.at(-1) === "blocked"))
         const heap = yield* Figures.heap
         const from = confirmed
-        const seconds = Figures.times(2, 60)
+        const seconds = Figures.times(2, 10, 60)
         yield* Effect.sleep(seconds * 1000)
         const growth = (yield* Figures.heap) - heap
         const during = confirmed - from

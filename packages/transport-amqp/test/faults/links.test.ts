@@ -23,7 +23,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("li
     () =>
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
-        const closings = Figures.times(20, 100)
+        const closings = Figures.times(20, 40, 100)
         const queues = ["one", "two", "three"].map((name) => HubQueue.make(name))
         const ledger = Ledger.make()
         let [n, failed, stop] = [0, 0, false]
@@ -98,7 +98,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("li
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
         const proxy = yield* FaultProxy.make(rabbit.node)
-        const reconnects = Figures.times(100, 1000)
+        const reconnects = Figures.times(100, 200, 1000)
         const route = { exchange: "", routingKey: "left" }
         const before = Figures.sockets()
         const figures = yield* Effect.gen(function* () {
@@ -115,7 +115,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("li
             )
           )
           // The heap is flat from about 750 on: code that is compiled, and compiled again.
-          for (let warm = 0; warm < Figures.times(10, 800); warm++) yield* once
+          for (let warm = 0; warm < Figures.times(100, 200, 800); warm++) yield* once
           const timers = () => process.getActiveResourcesInfo?.().filter((name) => name === "Timeout").length ?? 0
           const [heap, sockets, waiting] = [yield* Figures.heap, Figures.sockets(), timers()]
           for (let index = 0; index < reconnects; index++) yield* once

@@ -216,7 +216,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("a 
           )
         )
         const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
-        yield* Effect.sleep(Figures.times(4000, 60_000))
+        yield* Effect.sleep(Figures.times(4000, 10_000, 30_000))
         assert.isUndefined(lost.pollUnsafe())
         const inFlight = Math.ceil(written / size) - confirmed
         const heapGrowth = (yield* Figures.heap) - heap

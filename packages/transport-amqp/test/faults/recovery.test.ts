@@ -164,7 +164,7 @@ layer(World, { excludeTestServices: true, timeout: "30 seconds" })("a connection
       Effect.gen(function* () {
         const connection = yield* Connection
         const rabbit = yield* RabbitMq
-        const n = Figures.times(100, 1000)
+        const n = Figures.times(100, 300, 1000)
         const queues = Array.from({ length: n }, (_, index) =>
           HubQueue.make(`many-${index}`, { durable: false, autoDelete: true })
         )

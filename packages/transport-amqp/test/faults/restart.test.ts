@@ -60,8 +60,8 @@ layer(World, { excludeTestServices: true, timeout: "90 seconds" })("a broker tha
     "has all that it confirmed, and whoever publishes meanwhile waits for its return",
     () =>
       Effect.gen(function* () {
-        const n = Figures.times(6000, 20_000)
-        const kills = Figures.times(2, 5)
+        const n = Figures.times(6000, 10_000, 20_000)
+        const kills = Figures.times(2, 3, 5)
         const connection = yield* Connection
         const rabbit = yield* RabbitMq
         const queues = [classic, quorum]
@@ -129,7 +129,7 @@ layer(World, { excludeTestServices: true, timeout: "90 seconds" })("a broker tha
     "is consumed from again within two seconds, once, and old deliveries settle in vain",
     () =>
       Effect.gen(function* () {
-        const restarts = Figures.times(2, 10)
+        const restarts = Figures.times(2, 4, 10)
         const connection = yield* Connection
         const rabbit = yield* RabbitMq
         const queue = HubQueue.make("restarted")

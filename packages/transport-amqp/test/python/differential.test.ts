@@ -10,10 +10,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import * as Values from "../../../protocol/test/amqp/support/Values.ts"
 import { random } from "../../../protocol/test/support/Random.ts"
+import { times } from "../../../../test/support/Times.ts"
 import * as PyAmqp from "./PyAmqp.ts"
 
-/** `APIUM_FULL=1` compares as many as RELIABILITY asks for. */
-const rounds = process.env["APIUM_FULL"] === "1" ? 100_000 : 2000
+const rounds = times(2000, 20_000, 100_000)
 const batch = 5000
 const patience = 900_000
 

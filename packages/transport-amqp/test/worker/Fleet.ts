@@ -130,6 +130,7 @@ export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, 
           accepted.push(...ids)
           return ids
         }).pipe(Effect.orDie),
+      /** RabbitMQ may answer before what was given back a moment ago is back: ask `until` it is. */
       queue: state,
       dead: Effect.andThen(
         Effect.orDie(connection.declare({ queues: [Queue.make(DeadLetter.queueOf(name))] })),

@@ -38,7 +38,7 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("children of 
     () =>
       Effect.gen(function* () {
         const connection = yield* Connection
-        const deaths = times(5, 200)
+        const deaths = times(5, 50, 200)
         const dead = Queue.make(DeadLetter.queueOf(queue.name))
         yield* connection.declare({ queues: [dead] })
         const poison = yield* children.diesAgain.delay({})
@@ -56,8 +56,11 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("children of 
         for (const failure of failures) assert.strictEqual((failure as { excType?: string }).excType, "WorkerLostError")
         const last = (yield* Effect.flip(poison.get)) as { excType?: string }
         assert.strictEqual(last.excType, "TooManyDeliveries")
+        // It comes there after its result.
         const state = yield* connection.use((channel) =>
-          Effect.all([queue, dead].map((one) => channel.queueDeclare(one, { passive: true })))
+          Effect.repeat(Effect.all([queue, dead].map((one) => channel.queueDeclare(one, { passive: true }))), {
+            until: ([, { messageCount } = { messageCount: 0 }]) => messageCount > 0
+          })
         )
         yield* print(
           `A4 n=${results.length} deaths=${deaths} failed=${failed.length} others failed=${failed.length - failures.length} left=${state[0]!.messageCount} dead=${state[1]!.messageCount}`

@@ -8,7 +8,7 @@ import * as Fleet from "./Fleet.ts"
 
 const World = Fleet.World.pipe(Layer.provideMerge(RabbitMq.shared))
 
-const kills = times(6, 20)
+const kills = times(6, 10, 20)
 
 layer(World, { excludeTestServices: true, timeout: "60 seconds" })("workers that are killed", (it) => {
   for (const type of ["classic", "quorum"] as const) {

@@ -50,7 +50,7 @@ layer(World, { excludeTestServices: true, timeout: "90 seconds" })("a worker who
     () =>
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
-        yield* cutting("B4", times(3, 20), rabbit.closeConnections())
+        yield* cutting("B4", times(3, 6, 20), rabbit.closeConnections())
       }),
     90_000
   )
@@ -61,7 +61,7 @@ layer(World, { excludeTestServices: true, timeout: "90 seconds" })("a worker who
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
         const { kill, start } = yield* RabbitMqServer
-        yield* cutting("B2", times(1, 5), rabbit.flush.pipe(Effect.andThen(kill), Effect.andThen(start)))
+        yield* cutting("B2", times(1, 2, 5), rabbit.flush.pipe(Effect.andThen(kill), Effect.andThen(start)))
       }),
     90_000
   )

@@ -17,8 +17,8 @@ const World = Layer.merge(
   Publisher.layer
 ).pipe(Layer.provideMerge(RabbitMq.shared))
 
-const kills = times(2, 10)
-const many = times(10_000, 100_000)
+const kills = times(2, 4, 10)
+const many = times(10_000, 20_000, 100_000)
 
 layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a publisher that is killed", (it) => {
   it.effect(

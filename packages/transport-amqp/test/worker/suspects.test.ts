@@ -13,7 +13,7 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })(
   "a task that kills every worker that runs it",
   (it) => {
     for (const type of ["classic", "quorum"] as const) {
-      for (let seed = 1; seed <= times(1, 10); seed++) {
+      for (let seed = 1; seed <= times(1, 3, 10); seed++) {
         it.effect(
           `alone is dead-lettered, from a ${type} queue, with prefetch 20: all others run (${seed})`,
           () =>

@@ -5,7 +5,7 @@ import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as tasks from "./fixtures/tasks.ts"
 import { fixture, lost, lostText, module, run, runtime, start, success, where } from "./support/Jobs.ts"
-import { times } from "../support/Times.ts"
+import { times } from "../../../../test/support/Times.ts"
 import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 

@@ -6,7 +6,7 @@ import { Effect, Layer, type Scope } from "effect"
 import * as Threads from "node:worker_threads"
 import * as tasks from "./fixtures/tasks.ts"
 import { lost, module, run, runtime, success } from "./support/Jobs.ts"
-import { times } from "../support/Times.ts"
+import { times } from "../../../../test/support/Times.ts"
 import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 

@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, type Scope } from "effect"
 import { random } from "../../../protocol/test/support/Random.ts"
 import * as Program from "../../../../test/support/Program.ts"
+import { times } from "../../../../test/support/Times.ts"
 import type { Books, Script } from "./Books.ts"
 
 /** The worker, bundled. */
@@ -9,8 +10,7 @@ class Bundle extends Context.Service<Bundle, string>()("test/Bundle") {
   static readonly layer = Layer.effect(Bundle, Program.bundle("packages/worker/test/process/program.ts"))
 }
 
-/** `APIUM_FULL=1` runs as many as RELIABILITY asks for. */
-const many = process.env["APIUM_FULL"] === "1" ? 200 : 60
+const many = times(60, 200)
 
 const start = (
   script: Script,
