@@ -25,7 +25,7 @@ describe("a dead letter", () => {
         concurrency: 1,
         handle: ({ message: { body } }) => {
           handled.push(new TextDecoder().decode(body))
-          return Effect.fail(new Error("no"))
+          return Effect.fail("no")
         }
       }).pipe(Effect.forkScoped)
       yield* until(() => handled.length === 2 || running.pollUnsafe() !== undefined)

@@ -68,7 +68,7 @@ const test = (
           )
         )
       )
-      return Effect.scoped(body(asked, said)).pipe(Effect.provide(Refused), Effect.provide(Logger.layer([logger])))
+      return Effect.scoped(body(asked, said)).pipe(Effect.provide([Refused, Logger.layer([logger])]))
     })
   )
 
