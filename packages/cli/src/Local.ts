@@ -1,6 +1,6 @@
 /**
  * `memory://` lives inside one process, and so does what a command may speak to: with `-A` it runs a worker of that module
- * itself, for as long as it takes. With a broker it is a client, and nothing more.
+ * itself, for as long as it takes. With a broker it is a client, and nothing more: of `-A` it takes the queues.
  */
 import type { Connection } from "@apium/hub/Connection"
 import { Client } from "@apium/worker/client/Client"
@@ -68,7 +68,12 @@ export const provide = Effect.fnUntraced(
     const broker = yield* Broker.resolve(flags)
     if (!broker.local) {
       const place = { local: false, tasks: [], results: !broker.localResults }
-      return yield* Effect.provide(use(place), Layer.provideMerge(Client.layer, Broker.connected(broker)))
+      // What is more than a name, as a quorum queue, is declared as the module has it: the broker refuses any other way.
+      const queues = Option.isSome(flags.app) ? (yield* AppModule.load(flags.app.value)).queues : []
+      return yield* Effect.provide(
+        use(place),
+        Layer.provideMerge(Client.layerWith({ queues }), Broker.connected(broker))
+      )
     }
     if (Option.isNone(flags.app)) {
       return yield* new UsageError({

@@ -83,6 +83,19 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })("ap
     })
   )
 
+  it.effect("a queue that is more than a name is sent to by the module that exports it, and by no other", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      const call = ["call", "proj.add", "--args=[2,3]", "-Q", "urgent", "--broker", rabbit.url()]
+      const exported = yield* apium([...call, "-A", fixture("tasks")])
+      assert.strictEqual(exported.code, 0, exported.stderr)
+      const plain = yield* apium(call)
+      assert.strictEqual(plain.code, 1)
+      assert.match(plain.stderr, /406 PRECONDITION_FAILED[^]*name the module that exports it/)
+      assert.strictEqual((yield* rabbit.queues).find(({ name }) => name === "urgent")?.ready, 1)
+    })
+  )
+
   it.effect("nobody who answers is 69", () =>
     Effect.gen(function* () {
       const rabbit = yield* RabbitMq

@@ -1,4 +1,5 @@
 /** `apium call`: sends a task by name (celery/bin/call.py). */
+import { HubError } from "@apium/hub/HubError"
 import { Client } from "@apium/worker/client/Client"
 import * as Json from "@apium/protocol/kombu/Json"
 import * as Argument from "effect/cli/Argument"
@@ -65,6 +66,15 @@ const failed = (error: Error & { readonly traceback?: Option.Option<string> }): 
   return new Failed({ text: message + (message.endsWith(head) ? traceback.slice(head.length) : `\n${traceback}`) })
 }
 
+const notSent = (task: string, error: unknown): Failed => {
+  const text = `${task} could not be sent: ${messageOf(error)}`
+  const otherwise =
+    error instanceof HubError && error.reason._tag === "ChannelClosed" && error.reason.replyCode === 406
+      ? "\nThe queue is there with other properties: name the module that exports it as it is, -A ./tasks.ts"
+      : ""
+  return new Failed({ text: text + otherwise })
+}
+
 export const command = Command.make(
   "call",
   flags,
@@ -88,7 +98,7 @@ export const command = Command.make(
             queue: Option.getOrUndefined(options.queue),
             priority: Option.getOrUndefined(options.priority)
           })
-          .pipe(Effect.mapError((error) => new Failed({ text: `${task} could not be sent: ${messageOf(error)}` })))
+          .pipe(Effect.mapError((error) => notSent(task, error)))
         if (!local && !wait) return yield* Console.log(result.id)
         const value = yield* Effect.mapError(result.get, (error) => failed(error))
         yield* Console.log(printableJson(Json.stringify(value)))

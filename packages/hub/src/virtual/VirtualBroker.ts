@@ -177,6 +177,9 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
         : Effect.void
     )
 
+  const broadcastOf = (exchange: string) =>
+    store.broadcast !== undefined && exchanges.get(exchange)?.type === "fanout" ? store.broadcast : undefined
+
   const matching = (binding: Binding) => (other: { readonly routingKey: string; readonly arguments: Arguments }) =>
     other.routingKey === binding.routingKey && sameArguments(other.arguments, binding.arguments)
 
@@ -240,7 +243,8 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
       if (exchange === undefined) return yield* notFound("exchange", binding.exchange.name, Method.queueBind)
       const same = matching(binding)
       const bound = yield* store.bindings.list(exchange.name)
-      if (bound.some((other) => other.queue === name && same(other))) return
+      // Where fanout is the store's, it forgets who listens when a link is lost, and its table does not.
+      if (broadcastOf(exchange.name) === undefined && bound.some((other) => other.queue === name && same(other))) return
       yield* store.bindings.add(exchange, {
         queue: name,
         routingKey: binding.routingKey,
@@ -368,9 +372,6 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
         return first === undefined ? Effect.void : returned(first[1])
       }
     )
-
-  const broadcastOf = (exchange: string) =>
-    store.broadcast !== undefined && exchanges.get(exchange)?.type === "fanout" ? store.broadcast : undefined
 
   const publish = (message: Message, to: Route): Effect.Effect<void, HubError> => {
     const put = [putOf(message, to)]

@@ -1,0 +1,4 @@
+/** Redis for Apium. The door is `@apium/transport-redis/node`: it brings the client. */
+export * as RedisStore from "./RedisStore.ts"
+export * as RedisTransport from "./RedisTransport.ts"
+export * as RedisUri from "./RedisUri.ts"

@@ -1,0 +1,103 @@
+/** Messages as kombu's envelopes, and back. */
+import { EncodeFailed, HubError } from "@apium/hub/HubError"
+import type { Put, StoredMessage } from "@apium/hub/virtual/VirtualStore"
+import * as Envelope from "@apium/protocol/kombu/Envelope"
+import * as Json from "@apium/protocol/kombu/Json"
+
+/** A message we hold. */
+export interface Held {
+  readonly queue: string
+  readonly envelope: Envelope.Envelope
+}
+
+/** How often it was given back, in the envelope's properties: kombu keeps what it does not know. */
+const deliveries = "apium_deliveries"
+
+export const deliveriesOf = ({ extra }: Envelope.Envelope): number => {
+  const count = extra?.properties?.[deliveries]
+  return typeof count === "number" && Number.isSafeInteger(count) && count > 0 ? count : 0
+}
+
+const written = (envelope: Envelope.Envelope): string => {
+  try {
+    return Envelope.encode(envelope)
+  } catch (error) {
+    throw new HubError({
+      reason: new EncodeFailed({ what: "message", text: (error as Envelope.InvalidEnvelope).message })
+    })
+  }
+}
+
+/** Throws `EncodeFailed`. */
+export const encode = (
+  { message: { body, headers, properties }, exchange, routingKey }: Put,
+  deliveryTag: string
+): string =>
+  written({ body, headers, properties, deliveryTag, deliveryInfo: { exchange, routingKey }, redelivered: false })
+
+/** As it goes back. */
+export const again = (envelope: Envelope.Envelope, counted: boolean): string => {
+  const count = deliveriesOf(envelope) + (counted ? 1 : 0)
+  const { extra } = envelope
+  return written({
+    ...envelope,
+    redelivered: true,
+    extra: count === 0 ? extra : { ...extra, properties: { ...extra?.properties, [deliveries]: count } }
+  })
+}
+
+export const stored = (tag: string, { queue, envelope }: Held): StoredMessage => ({
+  tag,
+  queue,
+  message: { body: envelope.body, headers: envelope.headers, properties: envelope.properties },
+  exchange: envelope.deliveryInfo.exchange,
+  routingKey: envelope.deliveryInfo.routingKey,
+  redelivered: envelope.redelivered,
+  deliveryCount: deliveriesOf(envelope),
+  expired: false
+})
+
+const oneLine = (error: unknown): string => (error as { readonly message: string }).message.replaceAll("\n", " ")
+
+export interface Overdue {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly priority: number
+  /** As it goes back. */
+  readonly text: string
+}
+
+/** What stands under `unacked`, `[envelope, exchange, routing key]`; or why we cannot read it. */
+export const unacked = (entry: string): Overdue | string => {
+  try {
+    const parts = Json.parse(entry)
+    if (!Array.isArray(parts)) return "not [envelope, exchange, routing key]"
+    const envelope = Envelope.fromRecord(parts[0])
+    return {
+      exchange: typeof parts[1] === "string" ? parts[1] : "",
+      routingKey: typeof parts[2] === "string" ? parts[2] : "",
+      priority: envelope.properties.priority ?? 0,
+      text: again(envelope, true)
+    }
+  } catch (error) {
+    return oneLine(error)
+  }
+}
+
+/** What the claim gave us, read; or why we cannot. */
+export type Claimed =
+  | Taken
+  | { readonly queue: string; readonly tag: string; readonly fault: string; readonly held?: undefined }
+
+export interface Taken {
+  readonly tag: string
+  readonly held: Held
+}
+
+export const read = (queue: string, tag: string, text: string): Claimed => {
+  try {
+    return { tag, held: { queue, envelope: Envelope.decodeUnsafe(text) } }
+  } catch (error) {
+    return { queue, tag, fault: oneLine(error) }
+  }
+}

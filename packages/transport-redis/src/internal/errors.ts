@@ -1,0 +1,39 @@
+/** What Redis and its client say, as what the caller can do about it. No text carries a password: Redis' own never repeat one. */
+import {
+  AccessRefused,
+  ChannelClosed,
+  ConnectionLost,
+  HubError,
+  OutOfMemory,
+  type Reason,
+  VhostNotFound
+} from "@apium/hub/HubError"
+import type { RedisError } from "effect/persistence/Redis"
+
+/** Beginnings of replies after which another link, or the same server in a while, may take what this one did not. */
+const passing =
+  /^(?:LOADING|BUSY|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|NOREPLICAS|MISCONF|ERR max number of clients)/
+const denied = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR (?:AUTH|invalid password|Client sent AUTH))/
+
+export const textOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  // Node.js has one failure per address of a name, and no text of its own.
+  if (cause instanceof AggregateError && cause.message === "") return cause.errors.map(textOf).join("; ")
+  return cause.message === "" ? cause.name : cause.message
+}
+
+/** A reply begins with its code, a failure of the socket or the client does not; classes lose their names in a bundle. */
+const isReply = (text: string): boolean => /^[A-Z][A-Z0-9_]+ /.test(text)
+
+export const reasonOf = (cause: unknown): Reason => {
+  const text = textOf(cause)
+  if (!isReply(text)) return new ConnectionLost({ cause: "closed", text })
+  if (passing.test(text)) return new ConnectionLost({ cause: "closed", text })
+  if (text.startsWith("OOM")) return new OutOfMemory({ text })
+  if (denied.test(text)) return new AccessRefused({ replyText: text })
+  if (/DB index/.test(text)) return new VhostNotFound({ vhost: text })
+  // 406, PRECONDITION_FAILED: a key that is no list (WRONGTYPE), a command that this Redis does not have. Class and method are basic.publish's.
+  return new ChannelClosed({ replyCode: 406, replyText: `PRECONDITION_FAILED - ${text}`, classId: 60, methodId: 40 })
+}
+
+export const hubError = ({ cause }: RedisError): HubError => new HubError({ reason: reasonOf(cause) })

@@ -1,0 +1,266 @@
+/**
+ * What has to happen in one step happens in Redis, as scripts. Each names its keys, so that a cluster can place them. A script is not
+ * rolled back when it fails in the middle: what could fail comes first. Under `maxmemory` Redis refuses what takes memory unless
+ * the script has written before, so each begins with a write that gives memory back.
+ *
+ * Time is Redis' own, in seconds: the clocks of workers differ.
+ */
+import * as Redis from "effect/persistence/Redis"
+
+const now = `
+local time = redis.call('TIME')
+local now = time[1] .. '.' .. string.format('%06d', time[2])
+`
+const until = (seconds: string) => `string.format('%.6f', tonumber(now) + tonumber(${seconds}))`
+
+export interface Source {
+  readonly list: string
+  readonly unreadable: string
+  readonly queue: string
+}
+
+/**
+ * Moves up to `max` messages, or as many as make 4 MiB, from the first lists that have any into `unacked` and `unacked_index`.
+ * Not a byte of a message changes: cjson would write 9007199254740993 as 9.007199254741e+15, and [] as {}. It is read with cjson
+ * while it is still in its list, and what cannot be read goes to the list beside it, behind a line with the reason.
+ *
+ * Kept as kombu keeps it, but with the queue for a routing key and the nameless exchange: a Python worker that restores it puts
+ * it back where it was, and not once more into every queue its exchange knows. The tag is a new one for each delivery, so that
+ * the late acknowledgement of who had the message before finds nothing.
+ *
+ * Gives queue, tag and text of each, in one flat array. A key that is no list is an error, unless something was taken before it.
+ */
+export const claim = Redis.script(
+  (
+    keys: ReadonlyArray<string>,
+    sources: ReadonlyArray<Source>,
+    owner: string,
+    life: number,
+    first: number,
+    max: number
+  ) => [
+    ...keys,
+    ...sources.flatMap(({ list, unreadable }) => [list, unreadable]),
+    owner,
+    life,
+    first,
+    max,
+    ...sources.map(({ queue }) => queue)
+  ],
+  {
+    numberOfKeys: (keys, sources) => keys.length + sources.length * 2,
+    lua: `${now}
+local owner, number, max = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local out, looked, size = {}, 0, 0
+for i = 4, #KEYS, 2 do
+  local queue = ARGV[5 + (i - 4) / 2]
+  while looked < max and size < 4194304 do
+    local raw = redis.pcall('LINDEX', KEYS[i], -1)
+    if not raw then break end
+    if type(raw) == 'table' then
+      if #out == 0 then return raw end
+      break
+    end
+    looked = looked + 1
+    local readable, item = pcall(cjson.decode, raw)
+    local fault
+    if not readable then fault = 'not JSON: ' .. tostring(item)
+    elseif type(item) ~= 'table' then fault = 'not an object'
+    elseif type(item.properties) ~= 'table' then fault = 'properties is not an object' end
+    redis.call('RPOP', KEYS[i])
+    if fault then
+      redis.call('LPUSH', KEYS[i + 1], fault .. '\\n' .. raw)
+    else
+      local tag = owner .. ':' .. string.format('%d', number)
+      number = number + 1
+      size = size + #raw
+      redis.call('HSET', KEYS[1], tag, '[' .. raw .. ',"",' .. cjson.encode(queue) .. ']')
+      redis.call('ZADD', KEYS[2], now, tag)
+      out[#out + 1] = queue
+      out[#out + 1] = tag
+      out[#out + 1] = raw
+    end
+  end
+end
+if #out > 0 then redis.call('ZADD', KEYS[3], ${until("ARGV[2]")}, owner) end
+return out`
+  }
+).withReturnType<ReadonlyArray<string>>()
+
+/** Forgets tags, 1,000 at most: Lua's stack holds no more than 8,000. */
+export const settle = Redis.script(
+  (unacked: string, index: string, tags: ReadonlyArray<string>) => [unacked, index, ...tags],
+  {
+    numberOfKeys: 2,
+    lua: `
+redis.call('ZREM', KEYS[2], unpack(ARGV))
+return redis.call('HDEL', KEYS[1], unpack(ARGV))`
+  }
+)
+
+export interface Return {
+  readonly tag: string
+  readonly list: string
+  readonly text: string
+}
+
+/** Back to their lists, one after the other, unless somebody else was first. How many. */
+export const restore = Redis.script(
+  (unacked: string, index: string, side: "LPUSH" | "RPUSH", returns: ReadonlyArray<Return>) => [
+    unacked,
+    index,
+    ...returns.map(({ list }) => list),
+    side,
+    ...returns.flatMap(({ tag, text }) => [tag, text])
+  ],
+  {
+    numberOfKeys: (_unacked, _index, _side, returns) => 2 + returns.length,
+    lua: `
+local back = 0
+for i = 3, #KEYS do
+  local tag = ARGV[2 * i - 4]
+  redis.call('HDEL', KEYS[1], tag)
+  if redis.call('ZREM', KEYS[2], tag) == 1 then
+    redis.call(ARGV[1], KEYS[i], ARGV[2 * i - 3])
+    back = back + 1
+  end
+end
+return back`
+  }
+).withReturnType<number>()
+
+/** A message Redis could read and we cannot: from `unacked` to a list, behind a line with the reason. Without a queue, all of its entry. */
+export const setAside = Redis.script(
+  (unacked: string, index: string, list: string, tag: string, reason: string, queue: string) => [
+    unacked,
+    index,
+    list,
+    tag,
+    reason,
+    queue
+  ],
+  {
+    numberOfKeys: 3,
+    lua: `
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 or not entry then return 0 end
+if ARGV[3] ~= '' then entry = string.sub(entry, 2, -#(',"",' .. cjson.encode(ARGV[3]) .. ']') - 1) end
+return redis.call('LPUSH', KEYS[3], ARGV[2] .. '\\n' .. entry)`
+  }
+)
+
+/** The owner lives, for `life` seconds if nothing more is heard, and these tags of his (those that nobody restored) are held from now on. */
+export const renew = Redis.script(
+  (index: string, owners: string, owner: string, life: number, tags: ReadonlyArray<string>) => [
+    index,
+    owners,
+    owner,
+    life,
+    ...tags
+  ],
+  {
+    numberOfKeys: 2,
+    lua: `${now}
+redis.call('ZREM', KEYS[2], '')
+redis.call('ZADD', KEYS[2], ${until("ARGV[2]")}, ARGV[1])
+for i = 3, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
+return 1`
+  }
+)
+
+/** Says of owners that they are dead. */
+export const bury = Redis.script((owners: string, dead: ReadonlyArray<string>) => [owners, ...dead], {
+  numberOfKeys: 1,
+  lua: `
+redis.call('ZREM', KEYS[1], unpack(ARGV))
+for i = 1, #ARGV do redis.call('ZADD', KEYS[1], 0, ARGV[i]) end
+return 1`
+})
+
+/**
+ * At most `limit` tags held for longer than `visibility` seconds by whoever it may be, or by an Apium owner whose lease is over: tag,
+ * score and entry of each in one flat array. An owner who is dead and holds nothing is forgotten.
+ */
+export const overdue = Redis.script(
+  (keys: ReadonlyArray<string>, visibility: number, limit: number) => [...keys, visibility, limit],
+  {
+    numberOfKeys: (keys) => keys.length,
+    lua: `
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local limit = tonumber(ARGV[2])
+local out, seen, count = {}, {}, 0
+local function add(tag, score)
+  if seen[tag] then return end
+  seen[tag] = true
+  local entry = redis.call('HGET', KEYS[1], tag)
+  if not entry then return redis.call('ZREM', KEYS[2], tag) end
+  count = count + 1
+  out[3 * count - 2] = tag
+  out[3 * count - 1] = score
+  out[3 * count] = entry
+end
+local late = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[1]), 'WITHSCORES', 'LIMIT', 0, limit)
+for i = 1, #late, 2 do add(late[i], late[i + 1]) end
+local dead = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now)
+if #dead > 0 then
+  local left = {}
+  for _, owner in ipairs(dead) do left[owner] = 0 end
+  local held = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
+  for i = 1, #held, 2 do
+    local owner = string.match(held[i], '^(.*):%d+$')
+    if owner and left[owner] then
+      left[owner] = left[owner] + 1
+      if count < limit then add(held[i], held[i + 1]) end
+    end
+  end
+  for owner, tags in pairs(left) do
+    if tags == 0 then redis.call('ZREM', KEYS[3], owner) end
+  end
+end
+return out`
+  }
+).withReturnType<ReadonlyArray<string>>()
+
+/** Back to the head of each of these lists, unless it was settled, restored or renewed since it was found overdue. 1, or 0. */
+export const recover = Redis.script(
+  (unacked: string, index: string, lists: ReadonlyArray<string>, tag: string, score: string, text: string) => [
+    unacked,
+    index,
+    ...lists,
+    tag,
+    score,
+    text
+  ],
+  {
+    numberOfKeys: (_unacked, _index, lists) => 2 + lists.length,
+    lua: `
+if redis.call('ZSCORE', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+for i = 3, #KEYS do redis.call('RPUSH', KEYS[i], ARGV[3]) end
+return 1`
+  }
+).withReturnType<number>()
+
+/** The lengths of lists. */
+export const sizes = Redis.script((lists: ReadonlyArray<string>) => lists, {
+  numberOfKeys: (lists) => lists.length,
+  lua: `
+local out = {}
+for i = 1, #KEYS do out[i] = redis.call('LLEN', KEYS[i]) end
+return out`
+}).withReturnType<ReadonlyArray<number>>()
+
+/** Empties lists. How many messages there were. */
+export const empty = Redis.script((lists: ReadonlyArray<string>) => lists, {
+  numberOfKeys: (lists) => lists.length,
+  lua: `
+local count = 0
+for i = 1, #KEYS do
+  count = count + redis.call('LLEN', KEYS[i])
+  redis.call('UNLINK', KEYS[i])
+end
+return count`
+}).withReturnType<number>()

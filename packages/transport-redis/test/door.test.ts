@@ -1,0 +1,101 @@
+/** What the door says when it does not open. */
+import { inspect } from "node:util"
+import type { HubError } from "@apium/hub/HubError"
+import { Transport } from "@apium/hub/Transport"
+import * as Redis from "@apium/transport-redis/node"
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Ports from "../../../test/support/Ports.ts"
+import { Redis as Server, RedisServer } from "../../../test/support/Redis.ts"
+import * as stores from "./support/stores.ts"
+
+const password = "c4nary/7Q+ü"
+
+const failure = (url: string) =>
+  Effect.gen(function* () {
+    const { connect } = yield* Transport
+    const error = yield* Effect.flip(Effect.scoped(connect))
+    assert.notInclude(inspect(error, { depth: 20, showHidden: true }), password)
+    assert.notInclude(inspect(error, { depth: 20, showHidden: true }), encodeURIComponent(password))
+    return error
+  }).pipe(Effect.provide(Redis.layerTransport(url)))
+
+layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeout: "30 seconds" })("the door", (it) => {
+  it.effect("opens with the password, and with TLS that is verified by its authority", () =>
+    Effect.gen(function* () {
+      const { node, url } = yield* Server
+      const { authority, port } = node.tls!
+      const secured = url(port).replace("redis:", "rediss:")
+      for (const one of [url(), `${secured}?ssl_ca_certs=${authority}`, `${secured}?ssl_cert_reqs=none`]) {
+        yield* Effect.scoped(Effect.flatMap(Transport, ({ connect }) => connect)).pipe(
+          Effect.provide(Redis.layerTransport(one))
+        )
+      }
+    })
+  )
+
+  it.effect(
+    "says what is wrong with a certificate, a password, a database and an address, and that no retry helps",
+    () =>
+      Effect.gen(function* () {
+        const { node, url } = yield* Server
+        const secured = url(node.tls!.port).replace("redis:", "rediss:")
+        const untrusted = yield* failure(secured)
+        assert.strictEqual(untrusted.reason._tag, "TlsFailed")
+        assert.strictEqual((yield* failure(`${secured}?ssl_ca_certs=/nowhere.pem`)).reason._tag, "TlsFailed")
+        const wrong = yield* failure(url().replace("@", "x@"))
+        assert.strictEqual(wrong.reason._tag, "AccessRefused")
+        const without = yield* failure(`redis://127.0.0.1:${node.port}/0`)
+        assert.strictEqual(without.reason._tag, "AccessRefused")
+        const beyond = yield* failure(`${url().slice(0, -1)}99999`)
+        assert.strictEqual(beyond.reason._tag, "VhostNotFound")
+        for (const error of [untrusted, wrong, without, beyond]) assert.isFalse(error.recoverable)
+      })
+  )
+
+  it.effect(
+    "says where nobody listens, and who does not answer",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* RedisServer
+        const { url } = yield* Server
+        const port = yield* Ports.free
+        const { message, reason, recoverable } = yield* failure(url(port))
+        assert.deepStrictEqual([reason._tag, recoverable], ["ConnectionLost", true])
+        assert.include(message, `127.0.0.1:${port}`)
+        yield* server.freeze
+        const silent = yield* failure(url()).pipe(Effect.ensuring(server.thaw))
+        assert.deepStrictEqual([silent.reason._tag, silent.recoverable], ["ConnectionLost", true])
+        assert.include(silent.message, "no answer within 5000 ms")
+      }),
+    20_000
+  )
+})
+
+layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("a key that is something else", (it) => {
+  it.effect("refuses what is asked of its queue, and the link lives on", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      yield* server.command("SET", "text", "is no list")
+      const { store } = yield* stores.open(server.url())
+      const refused: ReadonlyArray<Effect.Effect<unknown, HubError>> = [
+        store.put("text", [stores.put("m", "text")]),
+        store.take(["text"], 1),
+        store.size("text"),
+        store.ready(["text"])
+      ]
+      for (const request of refused) {
+        const { reason } = yield* Effect.flip(request)
+        assert.strictEqual(reason._tag, "ChannelClosed")
+        assert.include(reason.message, "WRONGTYPE")
+      }
+      // What was taken before it is not lost with it.
+      yield* store.put("list", [stores.put("before", "list")])
+      const taken = yield* store.take(["list", "text"], 2)
+      assert.deepStrictEqual(taken.map(stores.text), ["before"])
+      yield* store.settle(taken.map(({ tag }) => tag))
+      yield* store.put("list", [stores.put("m", "list")])
+      yield* store.settle((yield* store.take(["list"], 1)).map(({ tag }) => tag))
+    })
+  )
+})

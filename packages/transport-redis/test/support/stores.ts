@@ -1,0 +1,24 @@
+/** Stores of one Redis, and what to put into them. */
+import * as Message from "@apium/hub/Message"
+import type { Put, StoredMessage } from "@apium/hub/virtual/VirtualStore"
+import * as Redis from "@apium/transport-redis/node"
+import * as RedisStore from "@apium/transport-redis/RedisStore"
+import * as RedisUri from "@apium/transport-redis/RedisUri"
+import { Effect } from "effect"
+
+export const open = (url: string, options?: RedisStore.Options, shared?: RedisStore.Shared) =>
+  Effect.flatMap(Redis.open(RedisUri.parseUnsafe(url)), (link) =>
+    Effect.map(RedisStore.make(link, options, shared), (store) => ({ ...store, link }))
+  )
+
+export const put = (text: string, routingKey: string, priority?: number): Put => ({
+  message: Message.make(new TextEncoder().encode(text), priority === undefined ? {} : { priority }),
+  exchange: "",
+  routingKey
+})
+
+export const text = ({ message }: StoredMessage): string => new TextDecoder().decode(message.body)
+
+/** Asks again every few milliseconds, until it is so. */
+export const until = <E, R>(holds: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+  Effect.flatMap(holds, (held) => (held ? Effect.void : Effect.andThen(Effect.sleep("5 millis"), until(holds))))
