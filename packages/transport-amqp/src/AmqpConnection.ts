@@ -134,7 +134,8 @@ export const make = (options: Options): Effect.Effect<AmqpConnection, HubError, 
 
     yield* Effect.timeoutOrElse(Effect.raceFirst(open, Deferred.await(link.closed)), {
       duration: limit,
-      orElse: () => Effect.fail(lost("unreachable", `${where}: no answer within ${Duration.format(limit)}, ${step}`))
+      orElse: () =>
+        Effect.fail(lost("unreachable", `${where}: no answer within ${Duration.format(limit)}, ${step}${hint(step)}`))
     })
     step = "while it was open"
     yield* Effect.addFinalizer(() => close(link))
@@ -191,6 +192,9 @@ const receive = (link: Link, chunks: ReadonlyArray<Uint8Array>): Effect.Effect<v
 
 const offered = ({ message, octets }: AmqpError): string =>
   /HTTP|TLS|(?<=offers )AMQP \d+-\d+/.exec(message)?.[0] ?? `${message}${octets === undefined ? "" : ` (${octets})`}`
+
+/** A server of something else often waits for a line that AMQP does not send. */
+const hint = (step: string): string => (step.includes("connection.start ") ? ": is that the port of AMQP?" : "")
 
 const handshake = Effect.fnUntraced(function* (
   link: Link,
