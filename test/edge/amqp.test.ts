@@ -70,7 +70,8 @@ layer(RabbitMq.layer({ tls: true }), { excludeTestServices: true, timeout: "60 s
           assert.deepStrictEqual(yield* ask(`amqp://localhost:1//;${url()}`), everything)
           const { port } = yield* relay(node)
           assert.deepStrictEqual(yield* ask(url(), `ws://localhost:${port}/`), everything)
-          assert.deepStrictEqual(yield* connections, [])
+          // The broker lists a connection for a moment after it has closed.
+          yield* Effect.repeat(connections, { until: (left) => left.length === 0 })
         }),
       60_000
     )
