@@ -1,6 +1,6 @@
 /** What a fault test prints and bounds: times, and what a process holds. */
 import { Effect } from "effect"
-import { readdirSync, readlinkSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { connect } from "node:net"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
@@ -24,12 +24,23 @@ export const timed = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<numb
     return Effect.map(work, () => performance.now() - began)
   })
 
-/** Sockets that this process has open, TCP and others. */
+/** Of all TCP sockets of this machine, by their inodes. */
+const inodes = (): ReadonlySet<string> =>
+  new Set(
+    ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
+      .filter((file) => existsSync(file))
+      .flatMap((file) => readFileSync(file, "utf8").split("\n").slice(1))
+      .map((line) => line.trim().split(/\s+/)[9] ?? "")
+  )
+
+/** TCP sockets that this process has open. Pipes to child processes are sockets, too, on Deno, and stay until they are collected. */
 export const sockets = (): number => {
+  const tcp = inodes()
   let open = 0
   for (const name of readdirSync("/proc/self/fd")) {
     try {
-      if (readlinkSync(`/proc/self/fd/${name}`).startsWith("socket:")) open++
+      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${name}`))?.[1]
+      if (inode !== undefined && tcp.has(inode)) open++
     } catch {
       // The folder's own, which is closed by now.
     }
