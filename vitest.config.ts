@@ -24,11 +24,12 @@ export default defineConfig({
       project("protocol", "packages/protocol/test"),
       project("hub", "packages/hub/test"),
       project("worker", "packages/worker/test"),
-      project("cli", "packages/cli/test", ["rabbitmq"]),
-      project("demo", "apps/demo/test", ["rabbitmq"]),
+      project("cli", "packages/cli/test", ["rabbitmq", "redis"]),
+      project("demo", "apps/demo/test", ["rabbitmq", "redis"]),
       project("edge", "test/edge"),
       project("transport-amqp", "packages/transport-amqp/test", ["rabbitmq"]),
       project("transport-redis", "packages/transport-redis/test", ["redis"]),
+      project("interop", "test/interop", ["rabbitmq", "redis"]),
       project("support", "test/support/test", ["rabbitmq", "redis"])
     ],
     coverage: {

@@ -135,6 +135,11 @@ export const chord = (header: ReadonlyArray<Signature>, body: Signature, options
     subtaskType: "chord"
   })
 
+/** Whether it is made of other signatures and no task of its own: a chain, group, chord or chunks. */
+export const isCanvas = ({ task }: Signature): boolean => canvas.has(task)
+
+const canvas: ReadonlySet<string> = new Set(["celery.chain", "celery.group", "celery.chord", "celery.chunks"])
+
 /** The signatures of a chain or a group, the task of a map; none for a plain task. Throws {@link InvalidSignature} on a value that was not decoded here. */
 export const tasks = (signature: Signature): ReadonlyArray<Signature> => {
   const names = nested.get(signature.task)

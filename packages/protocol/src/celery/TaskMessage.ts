@@ -23,6 +23,7 @@ import {
   readTime,
   toNumber
 } from "../internal/taskFields.ts"
+import { brokerHeaders } from "../kombu/BrokerHeaders.ts"
 import * as IsoTime from "../kombu/IsoTime.ts"
 import type { KombuJson } from "../kombu/Json.ts"
 import { parseEta } from "./Eta.ts"
@@ -392,17 +393,4 @@ const toUtc = (text: string | null): string | null => {
 /** Headers to send a message on with (a retry, a dead letter): without what a broker wrote about this one delivery, which would route or count it again. */
 export const republishable = (extra: Fields): Fields => rest(extra, delivered)
 
-const delivered: ReadonlySet<string> = new Set([
-  "x-death",
-  "x-first-death-exchange",
-  "x-first-death-queue",
-  "x-first-death-reason",
-  "x-last-death-exchange",
-  "x-last-death-queue",
-  "x-last-death-reason",
-  "x-delivery-count",
-  "x-acquired-count",
-  "x-apium-deliveries",
-  "redelivered",
-  "compression"
-])
+const delivered: ReadonlySet<string> = new Set([...brokerHeaders, "x-apium-deliveries", "redelivered", "compression"])

@@ -212,6 +212,16 @@ export const stringify = (value: unknown): string => {
   return write(value, [], new Set())
 }
 
+/** {@link stringify}, to the byte as Python's `json.dumps` has it: `", "` and `": "` between, and nothing beyond ASCII. For texts that are compared. */
+export const stringifyAscii = (value: unknown): string => {
+  const text = write(value, [], new Set())
+  return beyondAscii.test(text)
+    ? text.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+    : text
+}
+
+const beyondAscii = /[\x7f-\uffff]/
+
 const isPlain = (value: unknown, depth: number): boolean => {
   switch (typeof value) {
     case "string":

@@ -4,6 +4,7 @@
  */
 import type { HubError } from "@apium/hub/HubError"
 import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as TaskState from "@apium/protocol/celery/TaskState"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,10 +12,13 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Wire } from "../task/Task.ts"
 import { fieldsOf, TaskFailed } from "../task/TaskError.ts"
+import type { GroupResult } from "./GroupResult.ts"
 import type { ResultBackend } from "./ResultBackend.ts"
 
 export interface AsyncResult<A, E = never> {
   readonly id: string
+  /** What was sent before it: of a chain the step before, of a chord its header; unchecked. */
+  readonly parent: Option.Option<Parent>
   /** Waits for the end: the result, the task's own error if it declared one, or `TaskFailed`. */
   readonly get: Effect.Effect<A, E | TaskFailed | HubError>
   /** `PENDING` also for a task nobody knows, as in Celery. */
@@ -33,6 +37,8 @@ export interface AsyncResult<A, E = never> {
   readonly revoke: (options?: RevokeOptions) => Effect.Effect<void, HubError>
 }
 
+export type Parent = AsyncResult<unknown, unknown> | GroupResult<unknown, unknown>
+
 export interface RevokeOptions {
   readonly terminate?: boolean | undefined
   /** What to end it with, where its pool knows signals. Default `SIGTERM`. */
@@ -45,6 +51,14 @@ export type Revoke = (id: string, options?: RevokeOptions) => Effect.Effect<void
 export interface Codecs<A, E> {
   readonly result: Wire<A>
   readonly error: Wire<E> | undefined
+  /** Of the task, where it is known. */
+  readonly options?: { readonly ignoreResult?: boolean | undefined } | undefined
+}
+
+/** Of a task nobody here knows. */
+export const anything: Codecs<KombuJson, never> = {
+  result: Schema.declare((_value): _value is KombuJson => true),
+  error: undefined
 }
 
 export interface Options {
@@ -56,12 +70,20 @@ export interface Options {
 /** A class with getters, for a batch of 100,000 tasks has as many: five effects each would be most of what sending costs. */
 class Result<A, E> implements AsyncResult<A, E> {
   readonly id: string
+  readonly parent: Option.Option<Parent>
   readonly #backend: ResultBackend["Service"]
   readonly #codecs: Codecs<A, E>
   readonly #options: Options
 
-  constructor(backend: ResultBackend["Service"], id: string, codecs: Codecs<A, E>, options: Options) {
+  constructor(
+    backend: ResultBackend["Service"],
+    id: string,
+    codecs: Codecs<A, E>,
+    options: Options,
+    parent: Parent | undefined
+  ) {
     this.id = id
+    this.parent = Option.fromUndefinedOr(parent)
     this.#backend = backend
     this.#codecs = codecs
     this.#options = options
@@ -115,8 +137,9 @@ export const make = <A, E>(
   backend: ResultBackend["Service"],
   id: string,
   codecs: Codecs<A, E>,
-  options: Options
-): AsyncResult<A, E> => new Result(backend, id, codecs, options)
+  options: Options,
+  parent?: Parent
+): AsyncResult<A, E> => new Result(backend, id, codecs, options, parent)
 
 /** What a final message means to the caller. */
 export const conclude = <A, E>(

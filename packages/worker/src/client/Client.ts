@@ -11,7 +11,7 @@ import { EncodeFailed, HubError } from "@apium/hub/HubError"
 import * as Mailbox from "@apium/hub/Mailbox"
 import type { Queue } from "@apium/hub/Queue"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
-import type { Signature } from "@apium/protocol/celery/Signature"
+import type { Signature as WireSignature } from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Clock from "effect/Clock"
@@ -26,9 +26,18 @@ import type { Params } from "../task/Binding.ts"
 import * as Countdown from "../task/Countdown.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
+import * as Apply from "./Apply.ts"
 import * as AsyncResult from "./AsyncResult.ts"
+import * as Dispatch from "./Dispatch.ts"
+import * as GroupResult from "./GroupResult.ts"
 import * as Publisher from "./Publisher.ts"
 import { ResultBackend } from "./ResultBackend.ts"
+import * as Signature from "./Signature.ts"
+
+/** What sending a canvas gives: a handle on its one result, or on a list of them. */
+export type Sent<A, E, M extends boolean> = M extends true
+  ? GroupResult.GroupResult<A, E>
+  : AsyncResult.AsyncResult<A, E>
 
 export interface SendOptions {
   /** Default: a new UUID. */
@@ -51,10 +60,10 @@ export interface SendOptions {
   readonly ignoreResult?: boolean | undefined
   readonly serializer?: string | undefined
   readonly compression?: string | undefined
-  /** Callbacks: sent by the worker when the task has succeeded, with its result (`Signature.s`, `Signature.si`). */
-  readonly link?: Signature | ReadonlyArray<Signature> | undefined
+  /** Callbacks: sent by the worker when the task has succeeded, with its result (`task.partial`, `task.si`). */
+  readonly link?: Signature.Any | ReadonlyArray<Signature.Any> | undefined
   /** Errbacks: sent when the task has failed, with its id as the first argument. */
-  readonly linkError?: Signature | ReadonlyArray<Signature> | undefined
+  readonly linkError?: Signature.Any | ReadonlyArray<Signature.Any> | undefined
   /** The hard limit of this one run, instead of the task's own. */
   readonly timeLimit?: Countdown.Countdown | undefined
   readonly softTimeLimit?: Countdown.Countdown | undefined
@@ -80,7 +89,16 @@ export class Client extends Context.Service<
       args: ReadonlyArray<KombuJson>,
       kwargs: Readonly<Record<string, KombuJson>>,
       options?: SendOptions
-    ) => Effect.Effect<AsyncResult.AsyncResult<KombuJson>, HubError>
+    ) => Effect.Effect<AsyncResult.AsyncResult<KombuJson>, HubError | Schema.SchemaError>
+    /** A signature, or a canvas of them, with options for the whole of it: `Canvas.delay` is this. */
+    readonly apply: <A, E, M extends boolean>(
+      signature: Signature.Signature<Signature.Complete, A, E, M>,
+      options?: SendOptions
+    ) => Effect.Effect<Sent<A, E, M>, HubError | Schema.SchemaError>
+    /** A group that was saved, by whomever (`GroupResult.save`). */
+    readonly restoreGroup: (
+      id: string
+    ) => Effect.Effect<Option.Option<GroupResult.GroupResult<ReadonlyArray<unknown>>>, HubError>
   }
 >()("@apium/worker/Client") {
   static readonly layer: Layer.Layer<Client, never, Connection | ResultBackend> = Layer.suspend(() =>
@@ -106,18 +124,30 @@ export interface Options extends Publisher.Options {
   readonly controlNamespace?: string | undefined
 }
 
-/** When, and inside of which task, something is sent. */
+/** When, inside of which task, and with which callbacks something is sent. */
 interface Moment {
   readonly now: number
   readonly parent: TaskContext["Service"] | undefined
+  readonly link: ReadonlyArray<WireSignature> | null
+  readonly linkError: ReadonlyArray<WireSignature> | null
 }
 
 /** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
-const moment: Effect.Effect<Moment> = Effect.zipWith(
-  Clock.currentTimeMillis,
-  Effect.serviceOption(TaskContext),
-  (now, parent) => ({ now, parent: Option.getOrUndefined(parent) })
+const plain: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
+  Effect.succeed({
+    now: Context.get(context, Clock.Clock).currentTimeMillisUnsafe(),
+    parent: Option.getOrUndefined(Context.getOption(context, TaskContext)),
+    link: null,
+    linkError: null
+  })
 )
+
+const moment = ({ link, linkError }: SendOptions): Effect.Effect<Moment, HubError | Schema.SchemaError> =>
+  link === undefined && linkError === undefined
+    ? plain
+    : Effect.gen(function* () {
+        return { ...(yield* plain), link: yield* Signature.wires(link), linkError: yield* Signature.wires(linkError) }
+      })
 
 interface Call {
   readonly args: ReadonlyArray<KombuJson>
@@ -145,7 +175,7 @@ const make = Effect.fnUntraced(function* (
     call: Call,
     task: TaskOptions,
     send: SendOptions,
-    { now, parent }: Moment
+    { now, parent, link, linkError }: Moment
   ): Publisher.Outgoing => {
     const id = send.taskId ?? newId()
     if (send.routingKey !== undefined && send.exchange === undefined) {
@@ -176,9 +206,9 @@ const make = Effect.fnUntraced(function* (
         }),
         ...call,
         embed:
-          send.link === undefined && send.linkError === undefined
+          link === null && linkError === null
             ? TaskMessage.emptyEmbed
-            : { ...TaskMessage.emptyEmbed, callbacks: listOf(send.link), errbacks: listOf(send.linkError) }
+            : { ...TaskMessage.emptyEmbed, callbacks: link, errbacks: linkError }
       },
       to:
         send.exchange === undefined
@@ -220,13 +250,16 @@ const make = Effect.fnUntraced(function* (
   const result = <A, E>(sent: Publisher.Outgoing, codecs: AsyncResult.Codecs<A, E>) =>
     AsyncResult.make(backend, sent.task.headers.id, codecs, sent.task.headers.ignoreResult ? ignored : stored)
 
+  const publish = (sent: Publisher.Outgoing): Effect.Effect<void, HubError> =>
+    options.sendSentEvent === true ? Effect.andThen(publisher.publish(sent), said([sent])) : publisher.publish(sent)
+
   const sendAll = <N extends string, P extends Params, A, E>(
     task: Task<N, P, A, E>,
     payloads: ReadonlyArray<PayloadOf<P>>,
     send: SendOptions = {}
   ) =>
     Effect.gen(function* () {
-      const when = yield* moment
+      const when = yield* moment(send)
       const encode = encoder(task)
       const batch = yield* Effect.forEach(payloads, (payload) =>
         Effect.flatMapEager(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
@@ -236,28 +269,66 @@ const make = Effect.fnUntraced(function* (
       return batch.map((sent) => result(sent, task))
     })
 
+  const dispatch = Dispatch.make(backend, publisher)
+
+  const plan = (wire: WireSignature, { now, parent }: Moment): Effect.Effect<Apply.Plan, HubError> =>
+    Effect.try({
+      try: () =>
+        Apply.planUnsafe([[wire, { args: [], chain: [], rootId: parent?.rootId, parentId: parent?.id }]], {
+          now,
+          optionsOf: () => undefined,
+          defaultQueue,
+          origin,
+          replyTo
+        }),
+      catch: (error) =>
+        new HubError({
+          reason: new EncodeFailed({ what: "a canvas", text: (error as Apply.SignatureRefused).message })
+        })
+    })
+
+  const apply = <A, E, M extends boolean>(
+    signature: Signature.Signature<Signature.Complete, A, E, M>,
+    options: SendOptions = {}
+  ) =>
+    Effect.gen(function* () {
+      const wire = yield* Signature.set(signature, options).wire
+      const planned = yield* plan(wire, yield* plain)
+      const { chord, group_id: group } = wire.options
+      // One part more of a chord that is under way (`Canvas.addToChord`): it is waited for before it can end.
+      if (chord !== undefined && typeof group === "string") yield* backend.chords.add(group)
+      yield* dispatch(planned)
+      yield* said(planned.messages)
+      const [tuple] = planned.results
+      return GroupResult.make(backend, tuple!, signature.leaves, stored) as Sent<A, E, M>
+    })
+
   return {
+    apply,
+    restoreGroup: (id) =>
+      Effect.map(
+        backend.groups.restore(id),
+        Option.map(
+          (tuple) => GroupResult.make(backend, tuple, [], stored) as GroupResult.GroupResult<ReadonlyArray<unknown>>
+        )
+      ),
     send: (task, payload, send = {}) =>
-      Effect.gen(function* () {
-        const when = yield* moment
-        const sent = yield* outgoing(task.name, yield* encoder(task)(payload), task.options, send, when)
-        yield* publisher.publish(sent)
-        yield* said([sent])
-        return result(sent, task)
-      }),
+      Effect.flatMap(moment(send), (when) =>
+        Effect.flatMapEager(
+          Effect.flatMapEager(encoder(task)(payload), (call) => outgoing(task.name, call, task.options, send, when)),
+          (sent) => Effect.map(publish(sent), () => result(sent, task))
+        )
+      ),
     sendAll,
     sendTask: (name, args, kwargs, send = {}) =>
       Effect.gen(function* () {
-        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* moment)
+        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* moment(send))
         yield* publisher.publish(sent)
         yield* said([sent])
-        return result(sent, anything)
+        return result(sent, AsyncResult.anything)
       })
   }
 })
-
-const listOf = (signatures: SendOptions["link"]): ReadonlyArray<Signature> | null =>
-  signatures === undefined ? null : "task" in signatures ? [signatures] : signatures
 
 /** In one piece: V8 keeps the 17 pieces it makes an UUID of, 480 bytes instead of 56, until somebody has to look inside. */
 const newId = (): string => crypto.randomUUID().toLowerCase()
@@ -269,11 +340,6 @@ const timeOf = (option: "eta" | "expires", epochMillis: number): string => {
   } catch (error) {
     throw new RangeError(`${option} is no time a message can carry: ${(error as RangeError).message}`)
   }
-}
-
-const anything: AsyncResult.Codecs<KombuJson, never> = {
-  result: Schema.declare((_value): _value is KombuJson => true),
-  error: undefined
 }
 
 type Encoder = (payload: unknown) => Effect.Effect<Call, Schema.SchemaError>

@@ -1,13 +1,15 @@
 /**
- * A task and how to call it, as a value (celery/canvas.py): what `link` and `linkError` take.
+ * A task and how to call it, as a value (celery/canvas.py): what `link` and `linkError` take, and what a canvas is made of.
  *
  * ```ts
- * const log = yield* Signature.s(store, { where: "audit" })          // called as store(result, where="audit")
- * const done = yield* Signature.si(notify, { text: "finished" })     // immutable: the result is not passed on
- * yield* add.applyAsync({ x: 2, y: 3 }, { link: [log, done] })
+ * add.s({ x: 1, y: 2 })             // all it needs
+ * add.partial({ y: 4 })             // waits for x: the result of whatever comes before it
+ * add.si({ x: 1, y: 2 })            // immutable: whatever comes before it, its result is not passed on
+ * Signature.named("py.log", [1])    // a task of Python's, unchecked
  * ```
  *
- * It is data of the wire and holds its arguments encoded, so a callback may be a task of Python's: `named`.
+ * Its type says what it waits for, what it gives and how it fails, so that a pipe that does not fit does not compile. Nothing is encoded
+ * before it is sent, and a signature may be used any number of times.
  */
 import { EncodeFailed, HubError } from "@apium/hub/HubError"
 import * as Wire from "@apium/protocol/celery/Signature"
@@ -18,65 +20,222 @@ import * as Schema from "effect/Schema"
 import type { Params } from "../task/Binding.ts"
 import { type Countdown, toSeconds } from "../task/Countdown.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
+import type { Codecs } from "./AsyncResult.ts"
 import type { SendOptions } from "./Client.ts"
 
-export type { Signature } from "@apium/protocol/celery/Signature"
+/** What a signature waits for that has all it needs: nothing is to be put before its arguments. */
+export interface Complete {
+  readonly complete: unique symbol
+}
+
+/** More than one argument is left: the result of the task before it can be one of them only. */
+export interface Missing<Names> {
+  readonly stillMissing: Names
+}
+
+/**
+ * What comes of it: a result (`Codec`), or a list of them, each its own (a group, a chain that ends with one; a group may have
+ * members that end with a group).
+ */
+export type Leaves = Leaf | ReadonlyArray<Leaves>
+
+export type Leaf = Codecs<unknown, unknown>
+
+/** `In`: what it waits for. `A`: what it gives. `E`: how it fails. `Many`: whether it has one result, or is a list of results. */
+export interface Signature<in In, out A, out E = never, out Many extends boolean = false> {
+  readonly "~In"?: ((wanted: In) => void) | undefined
+  readonly "~A"?: (() => A) | undefined
+  readonly "~E"?: (() => E) | undefined
+  readonly "~Many"?: Many | undefined
+  /** As it travels. Fails for arguments its task does not take, and for options that make no sense. */
+  readonly wire: Effect.Effect<Wire.Signature, HubError | Schema.SchemaError>
+  readonly leaves: Leaves
+}
+
+/** Any signature, whatever it waits for. */
+export type Any = Signature<never, unknown, unknown, boolean>
 
 export interface Options extends SendOptions {
   /** The result of the task before it is not prepended to its arguments. */
   readonly immutable?: boolean | undefined
 }
 
-/** With a part of the arguments, as keywords: what comes before it fills the first of those that are left. */
-export const make = <N extends string, P extends Params, A, E>(
-  task: Task<N, P, A, E>,
-  payload: Partial<PayloadOf<P>>,
-  options: Options = {}
+type RequiredKeys<T> = { [K in keyof T]-?: object extends Pick<T, K> ? never : K }[keyof T]
+
+type IsUnion<T, U = T> = [T] extends [never] ? false : T extends unknown ? ([U] extends [T] ? false : true) : never
+
+/** The one argument that is left. */
+type Awaited<Payload, Left extends keyof Payload> = [Left] extends [never]
+  ? Complete
+  : IsUnion<Left> extends true
+    ? Missing<Left>
+    : Payload[Left]
+
+/** What a task waits for that was given a part of its arguments. */
+export type Awaiting<Payload, Given> = Awaited<Payload, Exclude<RequiredKeys<Payload>, keyof Given>>
+
+/** A task of which only what travels matters. */
+export type Sendable = Pick<Task<string, Params, unknown, unknown>, "name" | "options" | "params" | "binding">
+
+export const leafOf = (task: object): Leaf => task as Leaf
+
+const build = <In, A, E>(task: Sendable, payload: object, options: Options): Signature<In, A, E> => ({
+  wire: Effect.suspend(() => wireOf(task, payload, options)),
+  leaves: leafOf(task)
+})
+
+const wireOf = (
+  task: Sendable,
+  payload: object,
+  options: Options
 ): Effect.Effect<Wire.Signature, HubError | Schema.SchemaError> => {
   const { queue = task.options.queue, priority = task.options.priority } = options
   const written = { ...options, queue, priority }
   if (task.binding === "raw") {
     const { args = [], kwargs = {} } = payload as Partial<Call>
-    return named(task.name, args, kwargs, written)
+    return encoded(task.name, args, kwargs, written)
   }
   const given = Object.fromEntries(Object.entries(task.params).filter(([name]) => Object.hasOwn(payload, name)))
   return Effect.flatMap(
     Schema.encodeUnknownEffect(Schema.Struct(given))(payload) as Effect.Effect<Call["kwargs"], Schema.SchemaError>,
-    (kwargs) => named(task.name, [], kwargs, written)
+    (kwargs) => encoded(task.name, [], kwargs, written)
   )
 }
 
-/** Called with the result of the task before it, then with these. */
-export const s = make
+/** With all its arguments. */
+export const s = <N extends string, P extends Params, A, E>(
+  task: Task<N, P, A, E>,
+  payload: PayloadOf<P>,
+  options: Options = {}
+): Signature<Complete, A, E> => build(task, payload, options)
 
-/** Immutable: called with these alone. */
+/** Immutable: called with these arguments alone, whatever comes before it. */
 export const si = <N extends string, P extends Params, A, E>(
   task: Task<N, P, A, E>,
   payload: PayloadOf<P>,
   options: SendOptions = {}
-): Effect.Effect<Wire.Signature, HubError | Schema.SchemaError> =>
-  make(task, payload as Partial<PayloadOf<P>>, { ...options, immutable: true })
+): Signature<unknown, A, E> => build(task, payload, { ...options, immutable: true })
+
+/**
+ * All arguments but one, which is the result of the task before it. On the wire that is the first positional argument: it has to be the
+ * first of the task's parameters, or what runs it refuses the call, as Python would.
+ */
+export const partial = <N extends string, P extends Params, A, E, G extends Partial<PayloadOf<P>>>(
+  task: Task<N, P, A, E>,
+  payload: G,
+  options: Options = {}
+): Signature<Awaiting<PayloadOf<P>, G>, A, E> => build(task, payload, options)
 
 /** Any task by its name, unchecked. */
 export const named = (
   task: string,
-  args: ReadonlyArray<KombuJson>,
+  args: ReadonlyArray<KombuJson> = [],
   kwargs: Readonly<Record<string, KombuJson>> = {},
   options: Options = {}
-): Effect.Effect<Wire.Signature, HubError> =>
-  Effect.try({
-    try: () => Wire.make(task, { args, kwargs, options: optionsOf(options), immutable: options.immutable === true }),
-    catch: (error) =>
-      new HubError({ reason: new EncodeFailed({ what: `the options of ${task}`, text: (error as Error).message }) })
-  })
+): Signature<unknown, KombuJson> => ({
+  wire: Effect.suspend(() => encoded(task, args, kwargs, options)),
+  leaves: anything
+})
+
+/** One of the wire's. */
+export const fromWire = (signature: Wire.Signature): Signature<unknown, KombuJson> => ({
+  wire: Effect.succeed(signature),
+  leaves: anything
+})
+
+/** The same, called with other options besides: those that are given replace its own. */
+export const set = <In, A, E, Many extends boolean>(
+  signature: Signature<In, A, E, Many>,
+  options: Options
+): Signature<In, A, E, Many> => ({
+  ...signature,
+  wire: Effect.flatMap(signature.wire, (wire) =>
+    Effect.map(optionsOf(wire.task, options), (given) => ({
+      ...wire,
+      options: { ...wire.options, ...given },
+      immutable: options.immutable ?? wire.immutable
+    }))
+  )
+})
+
+/** As one part more of a chord that is under way. */
+export const partOf = <In, A, E>(
+  signature: Signature<In, A, E>,
+  {
+    chord,
+    group,
+    groupIndex
+  }: { readonly chord: Wire.Signature; readonly group: string; readonly groupIndex: number | null }
+): Signature<In, A, E> => ({
+  ...signature,
+  wire: Effect.map(signature.wire, (wire) => ({
+    ...wire,
+    options: {
+      ...wire.options,
+      group_id: group,
+      ...(groupIndex === null ? undefined : { group_index: groupIndex }),
+      chord: Wire.encode(chord)
+    }
+  }))
+})
+
+/** The result of the task before it is not prepended to its arguments. */
+export const immutable = <A, E, Many extends boolean>(
+  signature: Signature<Complete, A, E, Many>
+): Signature<unknown, A, E, Many> =>
+  ({
+    ...signature,
+    wire: Effect.map(signature.wire, (wire) => ({ ...wire, immutable: true }))
+  }) as unknown as Signature<unknown, A, E, Many>
+
+const anything: Leaf = {
+  result: Schema.declare((_value): _value is KombuJson => true),
+  error: undefined
+}
 
 interface Call {
   readonly args: ReadonlyArray<KombuJson>
   readonly kwargs: Readonly<Record<string, KombuJson>>
 }
 
+const encoded = (
+  task: string,
+  args: ReadonlyArray<KombuJson>,
+  kwargs: Readonly<Record<string, KombuJson>>,
+  options: Options
+): Effect.Effect<Wire.Signature, HubError | Schema.SchemaError> =>
+  Effect.map(optionsOf(task, options), (wire) =>
+    Wire.make(task, { args, kwargs, options: wire, immutable: options.immutable === true })
+  )
+
+/** The wire's form of callbacks: one or many. */
+export const wires = (
+  signatures: SendOptions["link"]
+): Effect.Effect<ReadonlyArray<Wire.Signature> | null, HubError | Schema.SchemaError> =>
+  signatures === undefined
+    ? Effect.succeed(null)
+    : Effect.forEach("wire" in signatures ? [signatures] : signatures, ({ wire }) => wire)
+
 /** Wire names; what is left out is not there. */
-const optionsOf = (options: Options): Readonly<Record<string, unknown>> => {
+const optionsOf = (
+  task: string,
+  options: Options
+): Effect.Effect<Readonly<Record<string, unknown>>, HubError | Schema.SchemaError> =>
+  Effect.gen(function* () {
+    const link = yield* wires(options.link)
+    const linkError = yield* wires(options.linkError)
+    return yield* Effect.try({
+      try: () => wireOptions(options, link, linkError),
+      catch: (error) =>
+        new HubError({ reason: new EncodeFailed({ what: `the options of ${task}`, text: (error as Error).message }) })
+    })
+  })
+
+const wireOptions = (
+  options: Options,
+  link: ReadonlyArray<Wire.Signature> | null,
+  linkError: ReadonlyArray<Wire.Signature> | null
+): Readonly<Record<string, unknown>> => {
   const { expires, eta } = options
   const wire: Record<string, unknown> = {
     task_id: options.taskId,
@@ -94,13 +253,10 @@ const optionsOf = (options: Options): Readonly<Record<string, unknown>> => {
     compression: options.compression,
     time_limit: seconds(options.timeLimit),
     soft_time_limit: seconds(options.softTimeLimit),
-    link: listOf(options.link),
-    link_error: listOf(options.linkError)
+    link: link?.map(Wire.encode),
+    link_error: linkError?.map(Wire.encode)
   }
   return Object.fromEntries(Object.entries(wire).filter(([, value]) => value !== undefined))
 }
 
 const seconds = (length: Countdown | undefined): number | undefined => toSeconds(length) ?? undefined
-
-const listOf = (signatures: SendOptions["link"]): ReadonlyArray<unknown> | undefined =>
-  signatures === undefined ? undefined : ("task" in signatures ? [signatures] : signatures).map(Wire.encode)

@@ -17,8 +17,9 @@ export interface Given {
   readonly args: ReadonlyArray<KombuJson>
   /** What is to follow, in the wire's order: the next step last. */
   readonly chain: ReadonlyArray<Signature.Signature>
-  readonly rootId: string
-  readonly parentId: string
+  /** Left out: the task is the root of a tree of its own. */
+  readonly rootId?: string | undefined
+  readonly parentId?: string | undefined
 }
 
 export interface Sender {
@@ -28,6 +29,8 @@ export interface Sender {
   readonly optionsOf: (task: string) => TaskOptions | undefined
   readonly defaultQueue: string
   readonly origin: string
+  /** Where an rpc backend's results go, unless the signature says. */
+  readonly replyTo?: string | undefined
 }
 
 type Options = Readonly<Record<string, unknown>>
@@ -72,14 +75,6 @@ const list = (options: Options, name: string): ReadonlyArray<Signature.Signature
   Signature.decodeListUnsafe(options[name], `options.${name}`) ?? []
 
 const orNull = <A>(items: ReadonlyArray<A>): ReadonlyArray<A> | null => (items.length === 0 ? null : items)
-
-/** Two lists of signatures on the wire, as one; each may be a single signature, or not there. */
-export const both = (one: unknown, other: unknown): ReadonlyArray<unknown> | undefined => {
-  const all = [one, other].flatMap((value) =>
-    value === undefined || value === null ? [] : value
-  ) as ReadonlyArray<unknown>
-  return all.length === 0 ? undefined : all
-}
 
 const embedOf = (options: Options, given: Given): TaskMessage.Embed => {
   const callbacks = list(options, "link")
@@ -131,8 +126,8 @@ export const outgoingUnsafe = (task: string, call: Call, options: Options, given
         group: text(options, "group_id") ?? null,
         groupIndex: number(options, "group_index") ?? null,
         timelimit: [number(options, "time_limit") ?? null, number(options, "soft_time_limit") ?? null],
-        rootId: given.rootId,
-        parentId: given.parentId,
+        rootId: given.rootId ?? id,
+        parentId: given.parentId ?? null,
         argsrepr: PythonRepr.argsRepr(call.args),
         kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
         origin: sender.origin,
@@ -150,7 +145,7 @@ export const outgoingUnsafe = (task: string, call: Call, options: Options, given
         ? { queue: text(options, "queue") ?? known?.queue ?? sender.defaultQueue }
         : { exchange, routingKey: text(options, "routing_key") ?? "" },
     priority: number(options, "priority") ?? known?.priority ?? 0,
-    replyTo: text(options, "reply_to"),
+    replyTo: text(options, "reply_to") ?? sender.replyTo,
     expiration:
       expiration === undefined || !Number.isFinite(expiration) ? undefined : Math.max(0, Math.ceil(expiration)),
     notBefore: eta,

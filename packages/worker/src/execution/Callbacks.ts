@@ -1,19 +1,28 @@
 /**
- * What a task sends when it ends (celery/app/trace.py, celery/backends/base.py `_call_task_errbacks`): after a success its
- * callbacks and the next step of its chain, with the result; after a failure its errbacks, with its id. All of it, or in
- * doubt all of it again: a signature that cannot be sent stops those beside it before they leave.
+ * What a task sends when it ends (celery/app/trace.py, celery/backends/base.py `mark_as_done` and `mark_as_failure`): after a success its
+ * callbacks and the next step of its chain, with the result; after a failure its errbacks, with its id; and the body of its chord, when it
+ * was the last part of it. All of it, or in doubt all of it again: a signature that cannot be sent stops those beside it before they leave.
  */
-import type { Failure, ResultTuple } from "@apium/protocol/celery/ResultMessage"
-import type { Signature } from "@apium/protocol/celery/Signature"
+import type { ChordPart, Failure, ResultTuple } from "@apium/protocol/celery/ResultMessage"
+import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
+import * as Signature from "@apium/protocol/celery/Signature"
 import type { Embed, TaskMessage } from "@apium/protocol/celery/TaskMessage"
+import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import * as TaskState from "@apium/protocol/celery/TaskState"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import type { HubError } from "@apium/hub/HubError"
 import type * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Apply from "../client/Apply.ts"
+import * as Dispatch from "../client/Dispatch.ts"
 import type { Publisher } from "../client/Publisher.ts"
+import type { ResultBackend } from "../client/ResultBackend.ts"
 import type { Tasks } from "../task/Tasks.ts"
+import * as TaskError from "../task/TaskError.ts"
+import { replacing } from "../client/Freeze.ts"
+import type { Join } from "./Outcome.ts"
 import type { Results } from "./Results.ts"
 
 /** What was to be sent is not. */
@@ -23,17 +32,27 @@ export class CallbackNotSent extends Data.TaggedError("CallbackNotSent")<{
   readonly recoverable: boolean
 }> {}
 
-type Ended = Pick<TaskMessage, "headers" | "embed">
+export type Ended = Pick<TaskMessage, "headers" | "embed">
 
 export interface Callbacks {
   /** Gives the results to come, which are the children of the one that is stored. */
   readonly onSuccess: (message: Ended, value: KombuJson) => Effect.Effect<ReadonlyArray<ResultTuple>, CallbackNotSent>
-  /** The steps that will never run have failed as well; then come the errbacks. To be called when the failure is stored. */
+  /** The steps that will never run have failed as well; then come the errbacks, then its chord. To be called when the failure is stored. */
   readonly onFailure: (
     message: Ended,
     failure: Failure,
     traceback: string | null
   ) => Effect.Effect<void, CallbackNotSent>
+  /** Counts one that did not fail in its chord, and sends what the last part is to send. To be called when its result is stored. */
+  readonly onPart: (
+    message: Ended,
+    state: TaskState.TaskState,
+    result: KombuJson
+  ) => Effect.Effect<void, CallbackNotSent>
+  /** Sends what takes its place: with its id, its callbacks and errbacks, the rest of its chain, and its part in its chord. */
+  readonly onReplace: (message: Ended, signature: Signature.Signature) => Effect.Effect<void, CallbackNotSent>
+  /** Calls the body of a chord when all of its parts have ended. Whether they have. */
+  readonly onJoin: (message: Ended, join: Join) => Effect.Effect<boolean, CallbackNotSent>
 }
 
 /** Whether a success has anything to send; most have not. */
@@ -41,13 +60,17 @@ export const onSuccess = ({ callbacks, chain }: Embed): boolean =>
   (callbacks !== null && callbacks.length > 0) || (chain !== null && chain.length > 0)
 
 /** Whether a failure has. */
-export const onFailure = ({ errbacks, chain }: Embed): boolean =>
-  (errbacks !== null && errbacks.length > 0) || (chain !== null && chain.length > 0)
+export const onFailure = ({ errbacks, chain, chord }: Embed): boolean =>
+  (errbacks !== null && errbacks.length > 0) || (chain !== null && chain.length > 0) || chord !== null
 
-const none: ReadonlyArray<Signature> = []
+/** Whether it is a part of a chord. */
+export const onPart = ({ embed, headers }: Ended): boolean => embed.chord !== null && headers.group !== null
+
+const none: ReadonlyArray<Signature.Signature> = []
 
 export const make = (dependencies: {
   readonly publisher: Publisher
+  readonly backend: ResultBackend["Service"]
   readonly tasks: Tasks["Service"]
   readonly results: Results
   readonly clock: Clock.Clock
@@ -56,12 +79,13 @@ export const make = (dependencies: {
   /** Where a task goes that nobody says anything about; default `celery`. */
   readonly defaultQueue?: string | undefined
 }): Callbacks => {
-  const { publisher, tasks, results, clock, hostname, defaultQueue = "celery" } = dependencies
+  const { publisher, backend, tasks, results, clock, hostname, defaultQueue = "celery" } = dependencies
 
   const optionsOf = (task: string) => tasks.find(task)?.task.options
+  const dispatch = Dispatch.make(backend, publisher)
 
   const send = (
-    signatures: ReadonlyArray<readonly [Signature, Apply.Given]>
+    signatures: ReadonlyArray<readonly [Signature.Signature, Apply.Given]>
   ): Effect.Effect<ReadonlyArray<ResultTuple>, CallbackNotSent> =>
     Effect.suspend(() => {
       let plan: Apply.Plan
@@ -71,47 +95,179 @@ export const make = (dependencies: {
       } catch (error) {
         return Effect.fail(new CallbackNotSent({ message: (error as Error).message, recoverable: false }))
       }
-      const { messages } = plan
-      const [only] = messages
-      if (only === undefined) return Effect.succeed(plan.results)
-      return Effect.mapError(
-        Effect.as(messages.length === 1 ? publisher.publish(only) : publisher.publishAll(messages), plan.results),
-        (error: HubError) =>
-          new CallbackNotSent({
-            message: `${messages
-              .map(({ task }) => task.headers.task)
-              .join(", ")
-              .slice(0, 200)} could not be sent: ${error.message}`,
-            recoverable: error.recoverable || error.transient
-          })
+      return Effect.mapError(Effect.as(dispatch(plan), plan.results), (error) =>
+        notSent(plan.messages.map(({ task }) => task.headers.task).join(", "), error)
       )
     })
 
+  /** Signatures that will never run: every result of theirs is this failure, and a chord that waits for one of them is told. */
+  const fail = (
+    signatures: ReadonlyArray<Signature.Signature>,
+    failure: Failure,
+    traceback: string | null,
+    from: Apply.Given
+  ): Effect.Effect<void, CallbackNotSent> =>
+    Effect.forEach(
+      signatures.flatMap(leavesOf),
+      ({ options }) => {
+        const { task_id: id, group_id: group, group_index: index, ignore_result: ignored, chord } = options
+        if (typeof id !== "string") return Effect.void
+        const groupId = typeof group === "string" ? group : null
+        const stored = results.failure({ id, group: groupId, ignoreResult: ignored === true }, failure, traceback)
+        if (groupId === null || chord === undefined || chord === null) return stored
+        const part = { taskId: id, groupId, groupIndex: typeof index === "number" ? index : null }
+        return Effect.andThen(
+          stored,
+          count({ ...part, state: TaskState.FAILURE, result: ResultMessage.encodeFailure(failure) }, chord, from)
+        )
+      },
+      { discard: true }
+    )
+
+  const count = (
+    part: ChordPart & { readonly groupId: string; readonly groupIndex: number | null },
+    chord: unknown,
+    from: Apply.Given
+  ): Effect.Effect<void, CallbackNotSent> =>
+    Effect.suspend(() => {
+      const body = Signature.decode(chord, "chord")
+      if (body._tag === "Failure") {
+        return Effect.fail(new CallbackNotSent({ message: body.failure.message, recoverable: false }))
+      }
+      const firing = (parts: ReadonlyArray<ChordPart>) =>
+        Effect.flatMap(backend.groups.restore(part.groupId), (group) =>
+          fire(Option.getOrUndefined(group), body.success, parts, from)
+        )
+      return backend.chords.count(part, firing).pipe(
+        Effect.asVoid,
+        Effect.mapError((error) =>
+          error._tag === "CallbackNotSent" ? error : notSent(`the body of the chord, ${body.success.task},`, error)
+        )
+      )
+    })
+
+  /** All parts have ended: the body is called with their results (in the shape of `group`), or fails with the first of them that did. */
+  const fire = (
+    group: ResultTuple | undefined,
+    body: Signature.Signature,
+    parts: ReadonlyArray<ChordPart>,
+    from: Apply.Given
+  ): Effect.Effect<void, CallbackNotSent | HubError> =>
+    Effect.suspend(() => {
+      const failed = parts.find(({ state }) => state !== TaskState.SUCCESS)
+      if (failed === undefined) {
+        const byId = new Map(parts.map(({ result, taskId }) => [taskId, result]))
+        const values = group?.children?.map((child) => shaped(child, byId)) ?? parts.map(({ result }) => result)
+        return send([[body, { ...from, args: [values] }]])
+      }
+      const dependency = ResultMessage.decodeFailure(failed.result)
+      const repr =
+        dependency === undefined
+          ? PythonRepr.safeRepr(failed.result)
+          : PythonRepr.exceptionRepr(dependency.excType, dependency.excMessage)
+      const failure = TaskError.chordError(failed.taskId, repr)
+      const id = leavesOf(body)[0]?.options.task_id
+      const errbacks = Signature.links(body.task === "celery.chain" ? Signature.tasks(body)[0]! : body).errbacks
+      return Effect.andThen(
+        fail([body], failure, null, from),
+        send(errbacks.map((errback) => [errback, { ...from, args: [typeof id === "string" ? id : null] }] as const))
+      )
+    }).pipe(Effect.asVoid)
+
+  const givenBy = ({ headers }: Ended): Apply.Given => ({
+    args: [],
+    chain: none,
+    rootId: headers.rootId,
+    parentId: headers.id
+  })
+
+  const onPart: Callbacks["onPart"] = (message, state, result) => {
+    const { embed, headers } = message
+    const { group: groupId, groupIndex, id: taskId } = headers
+    if (embed.chord === null || groupId === null) return Effect.void
+    return count({ taskId, groupId, groupIndex, state, result }, Signature.encode(embed.chord), givenBy(message))
+  }
+
+  const onReplace: Callbacks["onReplace"] = (message, signature) =>
+    Effect.suspend(() => {
+      const { embed, headers } = message
+      const { callbacks, chain, chord, errbacks } = embed
+      let replacement: Signature.Signature
+      try {
+        replacement = replacing(signature, {
+          task_id: headers.id,
+          group_id: headers.group,
+          group_index: headers.groupIndex,
+          chord: chord === null ? null : Signature.encode(chord),
+          link: callbacks?.map(Signature.encode),
+          link_error: errbacks?.map(Signature.encode),
+          replaced_task_nesting: headers.replacedTaskNesting + 1
+        })
+      } catch (error) {
+        return Effect.fail(new CallbackNotSent({ message: (error as Error).message, recoverable: false }))
+      }
+      return Effect.asVoid(send([[replacement, { ...givenBy(message), chain: chain ?? none }]]))
+    })
+
+  const onJoin: Callbacks["onJoin"] = (message, { body, groupId, results: tuples }) =>
+    Effect.gen(function* () {
+      const parts: Array<ChordPart> = []
+      for (const { id } of tuples.flatMap(resultsIn)) {
+        const found = yield* backend.get(id)
+        if (Option.isNone(found) || !TaskState.isReady(found.value.status)) return false
+        parts.push({ taskId: id, state: found.value.status, result: found.value.result })
+      }
+      const shape = { id: groupId, parent: null, children: tuples }
+      yield* fire(shape, body, parts, givenBy(message))
+      return true
+    }).pipe(
+      Effect.mapError((error) =>
+        error._tag === "CallbackNotSent" ? error : notSent(`the body of the chord, ${body.task},`, error)
+      )
+    )
+
   return {
-    onSuccess: ({ headers, embed }, value) => {
-      const given: Apply.Given = { args: [value], chain: none, rootId: headers.rootId, parentId: headers.id }
-      const signatures: Array<readonly [Signature, Apply.Given]> = []
+    onPart,
+    onReplace,
+    onJoin,
+    onSuccess: (message, value) => {
+      const { embed } = message
+      const given: Apply.Given = { ...givenBy(message), args: [value] }
+      const signatures: Array<readonly [Signature.Signature, Apply.Given]> = []
       for (const callback of embed.callbacks ?? none) signatures.push([callback, given])
       const step = embed.chain?.at(-1)
       if (step !== undefined) signatures.push([step, { ...given, chain: embed.chain!.slice(0, -1) }])
       return send(signatures)
     },
-    onFailure: ({ headers, embed }, failure, traceback) => {
-      const given: Apply.Given = { args: [headers.id], chain: none, rootId: headers.rootId, parentId: headers.id }
-      const steps = (embed.chain ?? none).map(({ options }) => options)
-      const propagate = Effect.forEach(
-        steps,
-        ({ task_id: id, group_id: group, ignore_result: ignored }) =>
-          typeof id !== "string"
-            ? Effect.void
-            : results.failure(
-                { id, group: typeof group === "string" ? group : null, ignoreResult: ignored === true },
-                failure,
-                traceback
-              ),
-        { discard: true }
-      )
-      return Effect.andThen(propagate, send((embed.errbacks ?? none).map((errback) => [errback, given] as const)))
+    onFailure: (message, failure, traceback) => {
+      const { embed, headers } = message
+      const given = givenBy(message)
+      return Effect.andThen(
+        fail((embed.chain ?? none).toReversed(), failure, traceback, given),
+        send((embed.errbacks ?? none).map((errback) => [errback, { ...given, args: [headers.id] }] as const))
+      ).pipe(Effect.andThen(onPart(message, TaskState.FAILURE, ResultMessage.encodeFailure(failure))))
     }
   }
 }
+
+const notSent = (what: string, error: HubError): CallbackNotSent =>
+  new CallbackNotSent({
+    message: `${what.slice(0, 200)} could not be sent: ${error.message}`,
+    recoverable: error.recoverable || error.transient
+  })
+
+/** The tasks whose results somebody may wait for. */
+const leavesOf = (signature: Signature.Signature): ReadonlyArray<Signature.Signature> => {
+  if (!Signature.isCanvas(signature)) return [signature]
+  const chord = Signature.chordOf(signature)
+  return chord === undefined
+    ? Signature.tasks(signature).flatMap(leavesOf)
+    : [...chord.header, ...(chord.body === null ? [] : [chord.body])].flatMap(leavesOf)
+}
+
+const resultsIn = (result: ResultTuple): ReadonlyArray<ResultTuple> =>
+  result.children === null ? [result] : result.children.flatMap(resultsIn)
+
+/** Results in the shape of the header; one that nobody counted is null, as a part of a group that was empty. */
+const shaped = ({ children, id }: ResultTuple, values: ReadonlyMap<string, KombuJson>): KombuJson =>
+  children === null ? (values.get(id) ?? null) : children.map((child) => shaped(child, values))

@@ -14,9 +14,12 @@
  */
 import type { HubError } from "@apium/hub/HubError"
 import type { Failure, ResultTuple } from "@apium/protocol/celery/ResultMessage"
+import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
+import type { Signature } from "@apium/protocol/celery/Signature"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import * as TaskState from "@apium/protocol/celery/TaskState"
 import * as Effect from "effect/Effect"
 import type { Publisher } from "../client/Publisher.ts"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
@@ -24,7 +27,7 @@ import * as TaskError from "../task/TaskError.ts"
 import type { Ending, Settlement } from "./Acknowledgement.ts"
 import * as Callbacks from "./Callbacks.ts"
 import type { Passing } from "./Failpoint.ts"
-import type { Outcome } from "./Outcome.ts"
+import type { Join, Outcome } from "./Outcome.ts"
 import * as Request from "./Request.ts"
 import type { Results } from "./Results.ts"
 import { signum } from "./Signum.ts"
@@ -86,6 +89,27 @@ export const make = (dependencies: {
   const requeued = (request: Request.Request, why: string, reason: string): Effect.Effect<void> =>
     Effect.andThen(Effect.logWarning(why, { ...about(request), reason }), rejected(request, "requeue"))
 
+  /** Counts it in its chord when its result is stored, before it is settled: after a crash in between it is counted again, which is once. */
+  const counted = (
+    request: Request.Request,
+    state: TaskState.TaskState,
+    result: KombuJson,
+    how: Settlement,
+    ended: Effect.Effect<void>
+  ): Effect.Effect<void> =>
+    Callbacks.onPart(request.message)
+      ? Effect.matchEffect(callbacks.onPart(request.message, state, result), {
+          onSuccess: () => ended,
+          onFailure: (error) =>
+            error.recoverable && how === "ack"
+              ? requeued(request, "A chord could not be counted; the message goes back to its queue", error.message)
+              : Effect.andThen(
+                  Effect.logError("A chord could not be counted", { ...about(request), reason: error.message }),
+                  ended
+                )
+        })
+      : ended
+
   const succeeded = (request: Request.Request, value: KombuJson, runtime: number): Effect.Effect<void> => {
     const stored = (children: ReadonlyArray<ResultTuple>): Effect.Effect<void> =>
       Effect.andThen(
@@ -94,10 +118,16 @@ export const make = (dependencies: {
           request.message.headers.id,
           results.success(Request.resultOf(request), value, children)
         ),
-        end(request, Request.settlement(request, "success"), "task-succeeded", () => ({
-          result: PythonRepr.safeRepr(value),
-          runtime
-        }))
+        counted(
+          request,
+          TaskState.SUCCESS,
+          value,
+          Request.settlement(request, "success"),
+          end(request, Request.settlement(request, "success"), "task-succeeded", () => ({
+            result: PythonRepr.safeRepr(value),
+            runtime
+          }))
+        )
       )
     return Callbacks.onSuccess(request.message.embed)
       ? Effect.matchEffect(callbacks.onSuccess(request.message, value), {
@@ -185,6 +215,52 @@ export const make = (dependencies: {
     )
   }
 
+  /** What takes its place is sent, and its result is what that gives: nothing is stored here. */
+  const replaced = (request: Request.Request, signature: Signature): Effect.Effect<void> => {
+    const how = Request.settlement(request, "ignore")
+    return Effect.matchEffect(callbacks.onReplace(request.message, signature), {
+      onSuccess: () =>
+        passing(
+          "after-callbacks",
+          request.message.headers.id,
+          passing("after-ack", request.message.headers.id, settle(request, how))
+        ),
+      onFailure: (error) =>
+        error.recoverable && how === "ack"
+          ? requeued(
+              request,
+              "What replaces a task could not be sent; the message goes back to its queue",
+              error.message
+            )
+          : failed(request, "failure", TaskError.toFailure(error), null)
+    })
+  }
+
+  /** Looks whether all of a chord has ended; if not, again a little later. */
+  const joined = (request: Request.Request, join: Join): Effect.Effect<void> =>
+    Effect.matchEffect(callbacks.onJoin(request.message, join), {
+      onSuccess: (done) =>
+        done
+          ? succeeded(request, null, 0)
+          : join.maxRetries !== null && request.message.headers.retries >= join.maxRetries
+            ? failed(
+                request,
+                "failure",
+                TaskError.maxRetriesExceeded(request.message.headers.task, request.message.headers.id),
+                null
+              )
+            : Effect.clockWith((clock) =>
+                again(request, {
+                  _tag: "Retry",
+                  at: clock.currentTimeMillisUnsafe() + join.interval * 1000,
+                  failure: TaskError.toFailure(new TaskError.RetryRequested({})),
+                  traceback: null
+                })
+              ),
+      onFailure: (error) =>
+        requeued(request, "A chord could not be joined; the message goes back to its queue", error.message)
+    })
+
   const terminated = (request: Request.Request, signal: string): Effect.Effect<void> =>
     Effect.logWarning("A running task was terminated", { ...about(request), signal }).pipe(
       Effect.andThen(
@@ -195,11 +271,17 @@ export const make = (dependencies: {
         )
       ),
       Effect.andThen(
-        end(request, Request.settlement(request, "revoked"), "task-revoked", () => ({
-          terminated: true,
-          signum: signum(signal),
-          expired: false
-        }))
+        counted(
+          request,
+          TaskState.REVOKED,
+          ResultMessage.encodeFailure(TaskError.revoked("terminated")),
+          Request.settlement(request, "revoked"),
+          end(request, Request.settlement(request, "revoked"), "task-revoked", () => ({
+            terminated: true,
+            signum: signum(signal),
+            expired: false
+          }))
+        )
       )
     )
 
@@ -218,6 +300,10 @@ export const make = (dependencies: {
         return failed(request, "lost", TaskError.workerLost(outcome.text), null)
       case "Ignore":
         return passing("after-ack", request.message.headers.id, settle(request, Request.settlement(request, "ignore")))
+      case "Replace":
+        return replaced(request, outcome.signature)
+      case "Join":
+        return joined(request, outcome.join)
       case "Reject":
         return rejected(request, Request.settlement(request, outcome.requeue ? "rejectAndRequeue" : "reject"))
     }

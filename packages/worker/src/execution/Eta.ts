@@ -26,7 +26,10 @@ export interface Eta {
   readonly interrupt: Effect.Effect<void>
 }
 
-/** In milliseconds. What is due sooner is not worth a publish and a second delivery. */
+/**
+ * In milliseconds. What is due sooner is not worth a second delivery. More than what a postponed task may come early by (half a
+ * second, `Delivery.postpone`), so that it is not postponed again.
+ */
 const parkBeyond = 1000
 
 interface Held {
@@ -39,8 +42,8 @@ export const make = (dependencies: {
   readonly connection: Connection["Service"]
   readonly hub: Hub["Service"]
   readonly clock: Clock.Clock
-  /** Who keeps what is not due. */
-  readonly keeper: "broker" | "worker"
+  /** Who keeps what is not due: a broker that is sent it again, a store once we postpone it, or we. */
+  readonly keeper: "broker" | "consumer" | "worker"
   /** Its time has come. */
   readonly due: (request: Request) => void
   /** There are more or fewer that wait here. */
@@ -54,8 +57,9 @@ export const make = (dependencies: {
     const run = Effect.runForkWith(yield* Effect.context())
     let refusals = 0
 
-    // Once it is there a second time, nothing comes before it goes here.
+    // Where it takes two steps: once it is there a second time, nothing comes before it goes here.
     const park = ({ delivery }: Request, until: number): Effect.Effect<void, HubError> =>
+      delivery.postpone?.(until) ??
       Effect.uninterruptibleMask((restore) =>
         Effect.andThen(
           restore(
@@ -103,7 +107,11 @@ export const make = (dependencies: {
 
     return {
       wait: (request, until) => {
-        if (keeper === "worker" || until - clock.currentTimeMillisUnsafe() <= parkBeyond) hold(request, until)
+        const here =
+          keeper === "worker" ||
+          (keeper === "consumer" && request.delivery.postpone === undefined) ||
+          until - clock.currentTimeMillisUnsafe() <= parkBeyond
+        if (here) hold(request, until)
         else fork(Effect.catch(park(request, until), (error) => refused(request, until, error)))
       },
       scheduled: () => Array.from(held, ([request, { until }]) => ({ request, until })),

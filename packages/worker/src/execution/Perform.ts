@@ -178,6 +178,9 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
     if (error instanceof TaskError.Reject) {
       return Effect.succeed({ _tag: "Reject", requeue: error.requeue, reason: error.message })
     }
+    if (error instanceof TaskError.ReplaceRequested) {
+      return Effect.succeed({ _tag: "Replace", signature: error.signature })
+    }
     const trace = TaskError.traceback(cause)
     return Effect.catchDefect(
       error instanceof TaskError.RetryRequested ? onRequested(error, request, trace) : onFailure(error, request, trace),

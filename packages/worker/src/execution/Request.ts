@@ -88,7 +88,7 @@ const positive = (limit: number | null): number | null => (limit !== null && lim
 export const info = (request: Request, override: TimeLimits | undefined): RequestInfo => {
   const {
     delivery,
-    message: { headers }
+    message: { embed, headers }
   } = request
   return {
     id: headers.id,
@@ -96,6 +96,9 @@ export const info = (request: Request, override: TimeLimits | undefined): Reques
     retries: headers.retries,
     rootId: headers.rootId,
     parentId: headers.parentId,
+    group: headers.group,
+    groupIndex: headers.groupIndex,
+    chord: embed.chord,
     timeLimit: timeLimit(request, override),
     // Without what a broker wrote there, as one that kept the task until it was due.
     headers: "x-death" in headers.extra ? republishable(headers.extra) : headers.extra,

@@ -4,21 +4,34 @@
  */
 import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as Result from "@apium/protocol/celery/ResultMessage"
-import type { TaskHeaders } from "@apium/protocol/celery/TaskMessage"
+import type { TaskHeaders, TaskMessage } from "@apium/protocol/celery/TaskMessage"
 import * as TaskState from "@apium/protocol/celery/TaskState"
 import * as IsoTime from "@apium/protocol/kombu/IsoTime"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import type { HubError } from "@apium/hub/HubError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type { ResultBackend } from "../client/ResultBackend.ts"
 import { revoked } from "../task/TaskError.ts"
 
 /** The task a result is of; without headers (they could not be read) it is an id alone. */
-type Of = Pick<TaskHeaders, "id"> & Partial<Pick<TaskHeaders, "group" | "parentId" | "ignoreResult">>
+type Of = Pick<TaskHeaders, "id"> &
+  Partial<Pick<TaskHeaders, "group" | "parentId" | "ignoreResult" | "task" | "retries">>
+
+/** Results that their task was not told of, for the backend was away for longer than is waited for, or refused them. */
+export const lost = Metric.counter("apium_results_lost", {
+  description: "Results of tasks that could not be stored",
+  incremental: true
+})
 
 export interface Results {
+  /**
+   * With `result_extended`: what the results of this message say of it. To be called before any is stored; for a message of which it
+   * was not, they say that they do not know. Left out: they say nothing of it.
+   */
+  readonly describe?: ((message: TaskMessage, routingKey: string) => void) | undefined
   readonly started: (of: Of, worker: { readonly pid: number; readonly hostname: string }) => Effect.Effect<void>
   /** `children`: what it sent. */
   readonly success: (of: Of, value: KombuJson, children: ReadonlyArray<Result.ResultTuple>) => Effect.Effect<void>
@@ -33,8 +46,13 @@ export interface Results {
 
 const noRest: Partial<ResultMessage> = {}
 
-export const make = (backend: ResultBackend["Service"]): Results => {
-  const message = (of: Of, status: string, result: KombuJson): ResultMessage => ({
+/** `worker`: the node's name. */
+export const make = (backend: ResultBackend["Service"], worker: string | null = null): Results => {
+  /** By the headers that go with every result of a message. */
+  const described = new WeakMap<object, Pick<ResultMessage, "args" | "kwargs" | "queue">>()
+  const unknown = { args: null, kwargs: null, queue: null }
+
+  const plain = (of: Of, status: string, result: KombuJson): ResultMessage => ({
     taskId: of.id,
     status,
     result,
@@ -45,13 +63,26 @@ export const make = (backend: ResultBackend["Service"]): Results => {
     parentId: of.parentId ?? undefined
   })
 
+  const message = backend.extended
+    ? (of: Of, status: string, result: KombuJson): ResultMessage => ({
+        ...plain(of, status, result),
+        name: of.task ?? null,
+        worker,
+        retries: of.retries ?? null,
+        ...(described.get(of) ?? unknown)
+      })
+    : plain
+
   const store = (message: ResultMessage): Effect.Effect<void> =>
     Effect.catchCause(backend.store(message), (cause) =>
-      Effect.logWarning("A result could not be stored", {
-        id: message.taskId,
-        state: message.status,
-        reason: Cause.pretty(cause)
-      })
+      Effect.andThen(
+        Metric.update(lost, 1),
+        Effect.logWarning("A result could not be stored", {
+          id: message.taskId,
+          state: message.status,
+          reason: Cause.pretty(cause)
+        })
+      )
     )
 
   // Thousands of tasks end in one millisecond, and its text is made once.
@@ -73,6 +104,9 @@ export const make = (backend: ResultBackend["Service"]): Results => {
         )
 
   return {
+    describe: backend.extended
+      ? ({ args, headers, kwargs }, routingKey) => void described.set(headers, { args, kwargs, queue: routingKey })
+      : undefined,
     started: (of, worker) =>
       of.ignoreResult === true ? Effect.void : store(message(of, TaskState.STARTED, { ...worker })),
     success: (of, value, children) =>

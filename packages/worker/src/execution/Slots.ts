@@ -41,6 +41,8 @@ export interface Options {
   readonly changed?: (() => void) | undefined
   /** Those that wait here run one at a time, and before the others: there are few, and who starts anew should soon know. */
   readonly suspects?: Suspects | undefined
+  /** One that waited may be somebody else's by now (`Delivery.held`): it is not begun, and nobody's here any more. */
+  readonly gone?: ((request: Request) => void) | undefined
   /** Whether anything may begin at all now. Asked before each run. */
   readonly open?: (() => boolean) | undefined
 }
@@ -53,6 +55,7 @@ export const make = ({
   ended: over,
   changed,
   suspects,
+  gone,
   open = () => true
 }: Options): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -102,6 +105,11 @@ export const make = ({
       while (fibers.size < concurrency && open()) {
         const next = suspects?.next() ?? MutableList.take(waiting)
         if (next === MutableList.Empty) break
+        if (next.delivery.held?.() === false) {
+          suspects?.ended(next)
+          gone?.(next)
+          continue
+        }
         if (blocked(next)) continue
         const limit = limitOf(next)
         if (limit !== undefined) limit.running++

@@ -211,6 +211,7 @@ export const make = (dependencies: {
     if (found === undefined) return notRegistered(delivery, headers)
     const registered = withDefaults(found)
     const request: Request = { delivery, registered, message, sequence: ++received, noAck }
+    results.describe?.(message, delivery.route.routingKey)
     return registered.strategy === undefined
       ? judge(request)
       : Effect.flatMap(

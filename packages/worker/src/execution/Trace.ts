@@ -52,9 +52,8 @@ export const make = (dependencies: {
     events,
     passing
   })
-  const discard = Discard.make(results, events)
+  const discard = Discard.make(results, callbacks, events)
   const run = Middleware.around(dependencies.pool.run, dependencies.middleware)
-  let warnedOfChords = false
 
   const jobOf = (request: Request.Request): Job => {
     const { registered, message } = request
@@ -88,7 +87,7 @@ export const make = (dependencies: {
   const start = (request: Request.Request): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
       const { registered, message } = request
-      const { headers, embed } = message
+      const { headers } = message
       const now = clock.currentTimeMillisUnsafe()
       if (request.expiresAt !== undefined && request.expiresAt <= now) return Conclude.late(discard(request, "expired"))
       if (request.terminated !== undefined) return terminated(request, request.terminated.signal)
@@ -113,15 +112,6 @@ export const make = (dependencies: {
       }
       if (!Request.acksLate(request) && request.noAck !== true) before(settle(request, "ack"))
       if (registered.task.options.trackStarted === true) before(results.started(Request.resultOf(request), node))
-      if (embed.chord !== null && !warnedOfChords) {
-        warnedOfChords = true
-        before(
-          Effect.logWarning(
-            "Chords are not supported yet: this task runs, and its chord is never completed",
-            Conclude.about(request)
-          )
-        )
-      }
       if (failpoint !== undefined) before(failpoint("after-accept", headers.id))
       return first === undefined ? handled : Effect.andThen(first, handled)
     })

@@ -13,6 +13,7 @@ import { Hub } from "@apium/hub/Hub"
 import type { HubError } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import { Serializers } from "@apium/hub/Serializer"
+import type { Capabilities } from "@apium/hub/Transport"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -102,20 +103,22 @@ export const layer = (
       const clock = yield* Clock.Clock
       const fork = Effect.runForkWith(yield* Effect.context())
       const { pid } = yield* Host
-      const results = Results.make(yield* ResultBackend)
+      const backend = yield* ResultBackend
+      const results = Results.make(backend, options.hostname)
       const publisher = Publisher.make(connection, options.queues, { profile, middleware: options.publishMiddleware })
-      const discard = Discard.make(results, events)
       const revoked = Revoked.make()
       const totals: Requests.Totals = new Map()
       const timeLimits = new Map<string, Request.TimeLimits>()
       const callbacks = Callbacks.make({
         publisher,
+        backend,
         tasks,
         results,
         clock,
         hostname: options.hostname,
         defaultQueue: options.defaultQueue
       })
+      const discard = Discard.make(results, callbacks, events)
       const strategy = Strategy.make({
         connection,
         tasks,
@@ -173,6 +176,14 @@ export const layer = (
           ),
         ended: (request) => orphans.ended(request),
         changed: () => tuner.tune(),
+        // Where it is still ours after all, it comes again.
+        gone: ({ delivery, message: { headers } }) =>
+          fork(
+            Effect.andThen(
+              Effect.logDebug("A task was not begun: others may have it by now", { id: headers.id }),
+              Effect.ignore(delivery.release)
+            )
+          ),
         // The moment a shutdown is asked for, long before its session has heard of it.
         open: () => shutdown.level() === "running" || (profile.noAck && !Drain.isCold(shutdown.level()))
       })
@@ -187,7 +198,7 @@ export const layer = (
         connection,
         hub,
         clock,
-        keeper: connection.capabilities.delay === "worker" ? "worker" : profile.delay,
+        keeper: keeperOf(connection.capabilities, profile),
         due: admit,
         changed: () => tuner.tune()
       })
@@ -285,6 +296,9 @@ export const layer = (
       })
     })
   )
+
+const keeperOf = ({ delay }: Capabilities, profile: Profile) =>
+  profile.delay === "worker" ? "worker" : delay === "store" || delay === "lattice" ? "broker" : delay
 
 /** As of an environment variable that is not set: such a worker would take tasks and never run one. */
 const misfit = ({ concurrency, prefetchMultiplier = 4, etaTaskLimit = 0 }: Options): string | undefined => {

@@ -99,6 +99,9 @@ export const run = Effect.fnUntraced(function* (
       retries,
       rootId: headers.rootId,
       parentId: headers.parentId,
+      group: null,
+      groupIndex: null,
+      chord: null,
       timeLimit: [
         Countdown.toSeconds(options.timeLimit ?? timeLimit),
         Countdown.toSeconds(options.softTimeLimit ?? softTimeLimit)
@@ -178,6 +181,9 @@ const endOf = (outcome: Exclude<Outcome, { readonly _tag: "Retry" }>): End => {
       return { status: TaskState.IGNORED, failure: celeryException("Ignore", "the task asked to be ignored") }
     case "Reject":
       return { status: TaskState.REJECTED, failure: celeryException("Reject", outcome.reason) }
+    case "Replace":
+    case "Join":
+      return { status: TaskState.FAILURE, failure: celeryException("Ignore", "a canvas needs a worker") }
   }
 }
 

@@ -18,6 +18,7 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import type { HubError } from "@apium/hub/HubError"
 import type { AsyncResult } from "../client/AsyncResult.ts"
 import { Client, type SendOptions } from "../client/Client.ts"
+import * as Signature from "../client/Signature.ts"
 import type { Params } from "./Binding.ts"
 import type { Countdown } from "./Countdown.ts"
 import type { RetryPolicy } from "./Retry.ts"
@@ -80,6 +81,15 @@ export interface Task<Name extends string, P extends Params, Result, Error = nev
     payload: PayloadOf<P>,
     options?: SendOptions
   ): Effect.Effect<AsyncResult<Result, Error>, HubError | Schema.SchemaError, Client>
+  /** A call as a value, for links and canvases: with all its arguments. */
+  s(payload: PayloadOf<P>, options?: Signature.Options): Signature.Signature<Signature.Complete, Result, Error>
+  /** Immutable: the result of what comes before it is not passed on. */
+  si(payload: PayloadOf<P>, options?: SendOptions): Signature.Signature<unknown, Result, Error>
+  /** All arguments but the first, which is the result of what comes before it. */
+  partial<G extends Partial<PayloadOf<P>>>(
+    payload: G,
+    options?: Signature.Options
+  ): Signature.Signature<Signature.Awaiting<PayloadOf<P>, G>, Result, Error>
 }
 
 /** Any task, where only its name and options matter. */
@@ -91,7 +101,10 @@ const build = <Name extends string, P extends Params, Result, Error>(
   const task: Task<Name, P, Result, Error> = {
     ...fields,
     delay: (payload) => Effect.flatMap(Client, (client) => client.send(task, payload)),
-    applyAsync: (payload, options) => Effect.flatMap(Client, (client) => client.send(task, payload, options))
+    applyAsync: (payload, options) => Effect.flatMap(Client, (client) => client.send(task, payload, options)),
+    s: (payload, options) => Signature.s(task, payload, options),
+    si: (payload, options) => Signature.si(task, payload, options),
+    partial: (payload, options) => Signature.partial(task, payload, options)
   }
   return task
 }

@@ -3,6 +3,7 @@
  */
 import type { HubError } from "@apium/hub/HubError"
 import type { Arguments } from "@apium/hub/Exchange"
+import type { Signature } from "@apium/protocol/celery/Signature"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -16,6 +17,12 @@ export interface RequestInfo {
   readonly retries: number
   readonly rootId: string
   readonly parentId: string | null
+  /** The group it is a member of, or the chord it is a part of. */
+  readonly group: string | null
+  /** Its place there. */
+  readonly groupIndex: number | null
+  /** The body of its chord, as on the wire. */
+  readonly chord: Signature | null
   /** Seconds, in the order of the header: hard, then soft. */
   readonly timeLimit: readonly [hard: number | null, soft: number | null]
   /** The headers of the application's own: `traceparent`, `x-tenant`. */

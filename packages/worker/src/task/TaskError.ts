@@ -4,6 +4,7 @@
  * `prepare_exception`); Python builds the class again from type and module, so the errors Celery has keep its names.
  */
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
+import type { Signature } from "@apium/protocol/celery/Signature"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -39,6 +40,16 @@ export class Reject extends Schema.TaggedError<Reject>()("Reject", {
   }
 }
 
+/** Another task, or a canvas, is to be run in the place of this one (`Canvas.replace`). */
+export class ReplaceRequested extends Schema.TaggedError<ReplaceRequested>()("Replace", {
+  /** As on the wire. */
+  signature: Schema.declare((value): value is Signature => typeof value === "object" && value !== null)
+}) {
+  override get message() {
+    return "The task asked to be replaced by another"
+  }
+}
+
 /** The soft time limit ran out (billiard.exceptions.SoftTimeLimitExceeded): what the failure of an interrupted task is. */
 export class SoftTimeLimitExceeded extends Schema.TaggedError<SoftTimeLimitExceeded>()("SoftTimeLimitExceeded", {
   /** Seconds. */
@@ -50,7 +61,7 @@ export class SoftTimeLimitExceeded extends Schema.TaggedError<SoftTimeLimitExcee
 }
 
 /** What any handler may fail with, besides its own error. */
-export type Steering = RetryRequested | Ignore | Reject
+export type Steering = RetryRequested | Ignore | Reject | ReplaceRequested
 
 /** At the caller: the task ended in FAILURE or REVOKED. */
 export class TaskFailed extends Schema.TaggedError<TaskFailed>()("TaskFailed", {
@@ -95,6 +106,13 @@ export const tooManyDeliveries = (deliveries: number): Failure => ({
   excType: "TooManyDeliveries",
   excMessage: [`the message was given back ${deliveries} times, and is now in its dead-letter queue`],
   excModule: module
+})
+
+/** What the body of a chord fails with when a part of it failed (celery.exceptions.ChordError). `repr`: the part's exception. */
+export const chordError = (taskId: string, repr: string): Failure => ({
+  excType: "ChordError",
+  excMessage: [`Dependency ${taskId} raised ${repr}`],
+  excModule: "celery.exceptions"
 })
 
 /** As Python's own: what binding errors and refused values are. */

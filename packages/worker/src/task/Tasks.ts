@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type { SchemaError } from "effect/Schema"
+import * as Builtins from "../execution/Builtins.ts"
 import type * as Hooks from "../execution/Hooks.ts"
 import type { TaskStrategy } from "../execution/Strategy.ts"
 import * as Perform from "../execution/Perform.ts"
@@ -30,7 +31,7 @@ export interface HandleOptions<Payload, A, R> extends Hooks.Hooks<Payload, A, R>
 export class Tasks extends Context.Service<
   Tasks,
   {
-    /** Sorted. */
+    /** Sorted, those that every worker has among them (`celery.map` and its kin). */
     readonly names: Effect.Effect<ReadonlyArray<string>>
     readonly find: (name: string) => Registered | undefined
     readonly register: (registered: Registered) => Effect.Effect<void>
@@ -41,9 +42,11 @@ export class Tasks extends Context.Service<
     const registry = new Map<string, Registered>()
     // Those that a later handler of the same name stands in for, the oldest first.
     const hidden = new Map<string, ReadonlyArray<Registered>>()
+    const find = (name: string): Registered | undefined => registry.get(name) ?? builtin(name)
+    const builtin = Builtins.make(find)
     return {
-      names: Effect.sync(() => [...registry.keys()].toSorted()),
-      find: (name) => registry.get(name),
+      names: Effect.sync(() => [...new Set([...registry.keys(), ...Builtins.names])].toSorted()),
+      find,
       register: (registered) =>
         Effect.sync(() => {
           const { name } = registered.task

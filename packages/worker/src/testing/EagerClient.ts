@@ -9,7 +9,6 @@ import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import * as AsyncResult from "../client/AsyncResult.ts"
 import { Client, encoder, type SendOptions } from "../client/Client.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
@@ -40,7 +39,7 @@ export const layer: Layer.Layer<Client, never, Tasks | ResultBackend> = Layer.ef
       send: SendOptions
     ) =>
       Effect.gen(function* () {
-        if (send.link !== undefined || send.linkError !== undefined) return yield* needsWorker()
+        if (send.link !== undefined || send.linkError !== undefined) return yield* needsWorker("link and linkError")
         const message = yield* Effect.provideContext(
           Eager.run(name, call, send, ignored ? () => Effect.void : updateState),
           registry
@@ -57,21 +56,20 @@ export const layer: Layer.Layer<Client, never, Tasks | ResultBackend> = Layer.ef
     return {
       send,
       sendAll: (task, payloads, options) => Effect.forEach(payloads, (payload) => send(task, payload, options)),
+      apply: () => needsWorker("a canvas"),
+      restoreGroup: () => Effect.succeedNone,
       sendTask: (name, args, kwargs, options = {}) =>
-        apply(name, { args, kwargs }, anything, options.ignoreResult ?? false, options)
+        apply(name, { args, kwargs }, AsyncResult.anything, options.ignoreResult ?? false, options)
     }
   })
 )
 
-const needsWorker = (): HubError =>
-  new HubError({
-    reason: new EncodeFailed({
-      what: "the options of a task",
-      text: "link and linkError need a worker, and this client applies tasks eagerly: use TestWorker.layer"
+const needsWorker = (what: string): Effect.Effect<never, HubError> =>
+  Effect.fail(
+    new HubError({
+      reason: new EncodeFailed({
+        what,
+        text: "it needs a worker, and this client applies tasks eagerly: use TestWorker.layer"
+      })
     })
-  })
-
-const anything: AsyncResult.Codecs<KombuJson, never> = {
-  result: Schema.declare((_value): _value is KombuJson => true),
-  error: undefined
-}
+  )

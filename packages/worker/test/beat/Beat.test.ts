@@ -34,6 +34,8 @@ class Sends {
     Client.of({
       send: (task, _payload, options) => this.#send(task.name, options),
       sendAll: () => Effect.die("Beat sends one by one"),
+      apply: () => Effect.die("Beat sends tasks"),
+      restoreGroup: () => Effect.die("Beat sends, and asks for nothing"),
       sendTask: (name, _args, _kwargs, options) => this.#send(name, options)
     })
   )

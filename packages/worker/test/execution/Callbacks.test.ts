@@ -288,22 +288,50 @@ describe("canvas among the callbacks", () => {
     })
   )
 
+  test(
+    "a chord is its header, each with the body, and the backend knows how many they are",
+    Effect.gen(function* () {
+      yield* start({}, AddLive)
+      const chord = Wire.chord(
+        [python("py.a", { task_id: "a" }), python("py.b")],
+        python("py.body", { task_id: "end" })
+      )
+      const messages = yield* sent({ callbacks: [chord] })
+      assert.deepStrictEqual(
+        messages.map(({ task, args, group_index }) => [task, args, group_index]),
+        [
+          ["py.a", [5], 0],
+          ["py.b", [5], 1]
+        ]
+      )
+      const [{ embed, group }] = messages as [Message, Message]
+      assert.deepInclude(embed.chord, { task: "py.body" })
+      const { chords } = yield* ResultBackend
+      const part = { groupId: String(group), groupIndex: 0, state: "SUCCESS", result: 1 }
+      const fired: Array<unknown> = []
+      const fire = (parts: ReadonlyArray<{ readonly taskId: string }>) =>
+        Effect.sync(() => void fired.push(...parts.map(({ taskId }) => taskId)))
+      assert.isFalse(yield* chords.count({ ...part, taskId: "a" }, fire))
+      assert.isTrue(yield* chords.count({ ...part, taskId: "b", groupIndex: 1 }, fire))
+      assert.deepStrictEqual(fired, ["a", "b"])
+      assert.strictEqual((yield* stored("p1"))?.children?.[0]?.id, "end")
+    })
+  )
+
+  test(
+    "a group that something follows is a chord",
+    Effect.gen(function* () {
+      yield* start({}, AddLive)
+      const messages = yield* sent({ chain: [python("py.after"), Wire.group([python("py.a"), python("py.b")])] })
+      assert.deepStrictEqual(brief(messages), [
+        ["py.a", [5]],
+        ["py.b", [5]]
+      ])
+      for (const { embed } of messages) assert.deepInclude(embed.chord, { task: "py.after" })
+    })
+  )
+
   const refused: ReadonlyArray<readonly [string, Partial<TaskMessage.Embed>, RegExp]> = [
-    [
-      "a chord",
-      { callbacks: [python("py.ok"), Wire.chord([python("py.a")], python("py.b"))] },
-      /celery\.chord cannot be sent: chords/
-    ],
-    [
-      "a group that something follows",
-      { chain: [python("py.after"), Wire.group([python("py.a")])] },
-      /celery\.group cannot be sent: .* is a chord/
-    ],
-    [
-      "a chord inside of a group",
-      { callbacks: [Wire.group([Wire.chord([python("py.a")], python("py.b"))])] },
-      /celery\.chord/
-    ],
     [
       "an option that makes no sense",
       { callbacks: [python("py.ok"), python("py.log", { countdown: "soon" })] },
@@ -382,9 +410,9 @@ describe("a client's links", () => {
         Tasks.handle(store, ({ value, at, note }) => Effect.sync(() => `${value} ${at.getTime()} ${note ?? ""}`)),
         Tasks.handle(oops, ({ id }) => Effect.sync(() => void log.push(id)))
       )
-      const link = yield* Signature.s(store, { at: new Date(7) }, { taskId: "stored" })
-      const immutable = yield* Signature.si(store, { value: 1, at: new Date(8), note: "as it is" }, { taskId: "fixed" })
-      const linkError = yield* Signature.s(oops, {})
+      const link = Signature.partial(store, { at: new Date(7) }, { taskId: "stored" })
+      const immutable = Signature.si(store, { value: 1, at: new Date(8), note: "as it is" }, { taskId: "fixed" })
+      const linkError = Signature.partial(oops, {})
       const sent = yield* add.applyAsync({ x: 2, y: 3 }, { link: [link, immutable], linkError })
       assert.deepStrictEqual(yield* sent.children, [])
       yield* sent.get
@@ -409,8 +437,8 @@ describe("a client's links", () => {
       yield* start({}, AddLive)
       yield* (yield* Connection).declare({ queues: [Queue.make("python")] })
       const link = [
-        yield* Signature.named("py.log", [1], { a: 2 }, { queue: "python", timeLimit: "2 seconds" }),
-        yield* Signature.s(raw, { args: [3], kwargs: { b: 4 } })
+        Signature.named("py.log", [1], { a: 2 }, { queue: "python", timeLimit: "2 seconds" }),
+        Signature.s(raw, { args: [3], kwargs: { b: 4 } })
       ]
       yield* (yield* add.applyAsync({ x: 2, y: 3 }, { link })).get
       yield* settle
@@ -427,8 +455,11 @@ describe("a client's links", () => {
     "with arguments that do not fit, or a time that is none, are refused before anything is sent",
     Effect.gen(function* () {
       const bad = { at: new Date(Number.NaN) }
-      assert.strictEqual((yield* Effect.flip(Signature.s(add, { x: "2" as unknown as number })))._tag, "SchemaError")
-      const error = yield* Effect.flip(Signature.s(add, {}, { eta: bad.at }))
+      assert.strictEqual(
+        (yield* Effect.flip(Signature.partial(add, { x: "2" as unknown as number }).wire))._tag,
+        "SchemaError"
+      )
+      const error = yield* Effect.flip(Signature.partial(add, {}, { eta: bad.at }).wire)
       assert.strictEqual(error._tag, "HubError")
     })
   )

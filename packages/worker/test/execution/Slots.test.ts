@@ -6,7 +6,11 @@ import { settle } from "../support/World.ts"
 
 /** Only its identity matters here. */
 const request = (id: number, concurrency?: number): Request =>
-  ({ id, registered: { task: { name: `task of ${concurrency}`, options: { concurrency } } } }) as unknown as Request
+  ({
+    id,
+    delivery: {},
+    registered: { task: { name: `task of ${concurrency}`, options: { concurrency } } }
+  }) as unknown as Request
 const idOf = (one: Request) => (one as unknown as { readonly id: number }).id
 
 const make = (concurrency: number, run: Slots.Options["run"], died: Slots.Options["died"]) =>
@@ -46,6 +50,36 @@ describe("slots", () => {
       yield* slots.idle
       assert.strictEqual(ran, 1)
     })
+  )
+
+  it.effect(
+    "begin nothing that others may have by now: asked at the last moment, and not in the place of another",
+    () =>
+      Effect.gen(function* () {
+        const began: Array<number> = []
+        const gone: Array<number> = []
+        const lost = new Set<number>()
+        const first = yield* Deferred.make<void>()
+        const slots = yield* Slots.make({
+          concurrency: 1,
+          run: (one) =>
+            Effect.andThen(
+              Effect.sync(() => void began.push(idOf(one))),
+              idOf(one) === 0 ? Deferred.await(first) : Effect.void
+            ),
+          died: noDeath,
+          gone: (one) => void gone.push(idOf(one))
+        })
+        for (let id = 0; id < 6; id++) {
+          slots.submit({ ...request(id, id > 3 ? 1 : undefined), delivery: { held: () => !lost.has(id) } } as never)
+        }
+        yield* settle
+        // The first runs, and has begun: what becomes of its message is no matter any more.
+        for (const id of [0, 1, 3, 4]) lost.add(id)
+        yield* Deferred.succeed(first, undefined)
+        yield* slots.idle
+        assert.deepStrictEqual([began, gone, slots.backlog()], [[0, 2, 5], [1, 3, 4], 0])
+      })
   )
 
   it.effect("never run more than they are, and run all in order", () =>

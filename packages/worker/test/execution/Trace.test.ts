@@ -1,11 +1,12 @@
 import type { Delivery } from "@apium/hub/Delivery"
-import { ConnectionLost, fail, FrameTooLarge, Nacked } from "@apium/hub/HubError"
+import { ConnectionLost, type HubError, fail, FrameTooLarge, Nacked } from "@apium/hub/HubError"
 import * as Message from "@apium/hub/Message"
 import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as Signature from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { Publisher } from "@apium/worker/client/Publisher"
-import type { ResultBackend } from "@apium/worker/client/ResultBackend"
+import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
+import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Callbacks from "@apium/worker/execution/Callbacks"
 import { Pool } from "@apium/worker/execution/Pool"
 import type { Outcome } from "@apium/worker/execution/Outcome"
@@ -19,7 +20,7 @@ import { TaskContext } from "@apium/worker/task/TaskContext"
 import * as TaskError from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, Layer, Logger, Option, Stream } from "effect"
+import { Clock, Deferred, Effect, Fiber, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 
 const lost = fail(new ConnectionLost({ cause: "closed", text: "away" }))
@@ -35,6 +36,7 @@ interface Broken {
   readonly ignoreResult?: boolean
   readonly embed?: Partial<TaskMessage.Embed>
   readonly terminated?: NonNullable<Request["terminated"]>
+  readonly count?: Effect.Effect<void, HubError>
 }
 
 /** Runs one request, and writes down what leaves the worker, in order. */
@@ -78,7 +80,14 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       reject: ({ requeue }) => note(requeue ? "requeue" : "reject", broken.settle),
       release: note("release", broken.settle)
     }
+    const memory = yield* Effect.provide(ResultBackend, MemoryBackend.layer)
     const backend: ResultBackend["Service"] = {
+      ...memory,
+      chords: {
+        ...memory.chords,
+        count: ({ groupIndex, state }) =>
+          Effect.as(Effect.andThen(note(`count ${groupIndex} ${state}`), broken.count ?? Effect.void), false)
+      },
       store: (message) => {
         states.push(message)
         return note(`store ${message.status}`, broken.store?.(message))
@@ -105,7 +114,7 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       pool: { ...pool, run: broken.pool ?? pool.run },
       results,
       publisher,
-      callbacks: Callbacks.make({ publisher, tasks, results, clock, hostname: "celery@test" }),
+      callbacks: Callbacks.make({ publisher, backend, tasks, results, clock, hostname: "celery@test" }),
       events: {
         enabled: () => true,
         send: (type, fields) =>
@@ -126,7 +135,13 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       registered,
       message: {
         protocol: 2,
-        headers: TaskMessage.makeHeaders({ task: task.name, id: "t1", ignoreResult: broken.ignoreResult ?? false }),
+        headers: TaskMessage.makeHeaders({
+          task: task.name,
+          id: "t1",
+          group: "g1",
+          groupIndex: 3,
+          ignoreResult: broken.ignoreResult ?? false
+        }),
         args: [],
         kwargs: {},
         embed: { ...TaskMessage.emptyEmbed, ...broken.embed }
@@ -470,7 +485,7 @@ describe("what a failure sends", () => {
       yield* run
       assert.deepStrictEqual(
         states.map(({ taskId, status, result }) => [taskId, status, result]),
-        ["t1", "last", "then"].map((id) => [
+        ["t1", "then", "last"].map((id) => [
           id,
           "FAILURE",
           { exc_type: "Error", exc_message: ["no"], exc_module: "apium" }
@@ -528,20 +543,43 @@ describe("a run that is terminated", () => {
   )
 })
 
-describe("a task of a chord", () => {
-  it.effect("runs, and the worker says once that the chord is never completed", () =>
+describe("a part of a chord", () => {
+  const embed = { chord: Signature.make("proj.body") }
+
+  it.effect("is counted when its result is stored, and acknowledged when it is counted", () =>
     Effect.gen(function* () {
-      const warnings: Array<unknown> = []
-      const logger = Logger.make(({ logLevel, message }) => {
-        if (logLevel === "Warn") warnings.push(message)
-      })
-      const { log, run } = yield* traced({}, Effect.void, { embed: { chord: Signature.make("proj.body") } })
-      yield* Effect.provide(Effect.andThen(run, run), Logger.layer([logger]))
-      assert.deepStrictEqual(
-        log.filter((line) => line === "store SUCCESS"),
-        ["store SUCCESS", "store SUCCESS"]
-      )
-      assert.lengthOf(warnings, 1)
+      assert.deepStrictEqual(yield* logged({}, Effect.void, { embed }), [
+        "task-started",
+        "run",
+        "store SUCCESS",
+        "count 3 SUCCESS",
+        "ack",
+        "task-succeeded"
+      ])
+      assert.deepStrictEqual(yield* logged({}, Effect.die("broken"), { embed }), [
+        "task-started",
+        "run",
+        "store FAILURE",
+        "count 3 FAILURE",
+        "ack",
+        "task-failed"
+      ])
+    })
+  )
+
+  it.effect("that was terminated, or expired before it began, is counted as revoked", () =>
+    Effect.gen(function* () {
+      const terminated = yield* logged({}, Effect.void, { embed, terminated: { signal: "SIGTERM" } })
+      assert.deepStrictEqual(terminated, ["store REVOKED", "count 3 REVOKED", "ack", "task-revoked"])
+      const expired = yield* logged({}, Effect.void, { embed, expiresAt: 0 })
+      assert.deepStrictEqual(expired, ["store REVOKED", "count 3 REVOKED", "ack", "task-revoked"])
+    })
+  )
+
+  it.effect("that cannot be counted while the backend is away goes back to its queue", () =>
+    Effect.gen(function* () {
+      const log = yield* logged({}, Effect.void, { embed, count: lost })
+      assert.deepStrictEqual(log.slice(-2), ["requeue", "task-rejected"])
     })
   )
 })

@@ -13,8 +13,7 @@ import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Metric, Schema, Scope, Exit } from "effect"
-import * as v8 from "node:v8"
-import * as vm from "node:vm"
+import * as Figures from "../../../../test/support/Figures.ts"
 import { celery, takeAll } from "../support/World.ts"
 import { runtime } from "./support/Jobs.ts"
 
@@ -55,16 +54,6 @@ const handlers = [
 /** Every outcome, the costly ones less often. */
 const kinds = [succeed, succeed, fail, defect, retry, ignore, reject, limited, succeed, unknown] as const
 
-interface Bun {
-  readonly gc: (sync: boolean) => void
-}
-
-const collect: () => void = (() => {
-  if ("Bun" in globalThis) return () => (globalThis as unknown as { readonly Bun: Bun }).Bun.gc(true)
-  v8.setFlagsFromString("--expose-gc")
-  return vm.runInNewContext("gc") as () => void
-})()
-
 interface Bound {
   /** Bytes per task. */
   readonly limit: number
@@ -84,8 +73,8 @@ const bounds: Readonly<Record<typeof runtime, Bound>> = {
 }
 
 const heap = () => {
-  collect()
-  collect()
+  Figures.collect()
+  Figures.collect()
   return process.memoryUsage().heapUsed
 }
 
@@ -98,19 +87,6 @@ const activeResources = (): ReadonlyMap<string, number> => {
 
 /** Effect's own count. */
 const activeFibers = Metric.gauge("child_fibers_active", { description: "The current count of active child fibers" })
-
-/** Least squares, in bytes per task. */
-const slope = (sizes: ReadonlyArray<number>): number => {
-  const middle = (sizes.length - 1) / 2
-  const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length
-  let above = 0
-  let below = 0
-  for (const [round, size] of sizes.entries()) {
-    above += (round - middle) * (size - mean)
-    below += (round - middle) ** 2
-  }
-  return above / below / perRound
-}
 
 const Live = Client.layer.pipe(
   Layer.provideMerge(
@@ -167,7 +143,7 @@ describe("a worker that ran 100,000 tasks of every outcome", () => {
           while (sizes.length < warmUp + most) {
             yield* round
             sizes.push(heap())
-            if (sizes.length >= warmUp + fewest && slope(sizes.slice(warmUp)) < limit) break
+            if (sizes.length >= warmUp + fewest && Figures.slope(sizes.slice(warmUp), perRound) < limit) break
           }
           const running = yield* Metric.value(activeFibers)
           yield* Scope.close(scope, Exit.void)
@@ -178,7 +154,7 @@ describe("a worker that ran 100,000 tasks of every outcome", () => {
           Metric.enableRuntimeMetrics,
           Effect.map(({ value }) => value)
         )
-        const bytesPerTask = slope(sizes.slice(warmUp))
+        const bytesPerTask = Figures.slope(sizes.slice(warmUp), perRound)
         const shown = sizes.map((size) => (size / 2 ** 20).toFixed(1)).join(", ")
         console.log(`heap after each 10,000 tasks, MiB: ${shown}; slope ${bytesPerTask.toFixed(2)} bytes per task`)
         assert.isBelow(bytesPerTask, limit, because)

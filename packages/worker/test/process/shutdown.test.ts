@@ -133,7 +133,9 @@ layer(Bundle.layer, { excludeTestServices: true, timeout: 30_000 })("a worker pr
       const { ended, books } = yield* ending({ tasks: 20, wait: [50, 50], lingers: 60_000 }, (worker) =>
         Effect.repeat(Effect.andThen(worker.signal("SIGTERM"), sleep(10)), { times: 40 })
       )
-      assert.deepStrictEqual([ended.code, ended.signal, books.finished], [0, null, 8])
+      assert.deepStrictEqual([ended.code, ended.signal], [0, null])
+      // On a machine that is slow to send the first signal, the next eight have begun.
+      assert.isAtLeast(books.finished, 8)
       addsUp(books, "")
     })
   )

@@ -63,3 +63,10 @@ export const differences = (actual: unknown, expected: unknown, at = "reply"): R
       : [`${at}.${key} is only in one of them`]
   )
 }
+
+/** What a Python client sent for a case, and the ids of the results it was given. */
+export const capturedTasks = (name: string, version: Version = "5.6.3") =>
+  read(version, `tasks-amqp/${name}`) as {
+    readonly resultIds: unknown
+    readonly received: ReadonlyArray<{ readonly headers: Readonly<Record<string, unknown>>; readonly bodyText: string }>
+  }

@@ -117,7 +117,7 @@ describe("idle", () => {
         assert.strictEqual(ended, 500)
         yield* spread.delay({ width: 3, depth: 5 })
         yield* worker.idle
-        const sum = yield* Signature.si(add, { x: 0, y: 0 })
+        const sum = Signature.si(add, { x: 0, y: 0 })
         const result = yield* add.applyAsync({ x: 0, y: 0 }, { link: sum })
         yield* worker.idle
         assert.strictEqual(ended, 502)
@@ -283,9 +283,9 @@ describe("a client that applies", () => {
 
   it.effect("says that callbacks need a worker, and runs nothing", () =>
     Effect.gen(function* () {
-      const link = yield* Signature.si(add, { x: 0, y: 0 })
+      const link = Signature.si(add, { x: 0, y: 0 })
       const error = yield* Effect.flip(add.applyAsync({ x: 2, y: 3 }, { link, taskId: "linked" }))
-      assert.match(error.message, /link and linkError need a worker.*TestWorker\.layer/)
+      assert.match(error.message, /link and linkError: it needs a worker.*TestWorker\.layer/)
     }).pipe(Effect.provide(TestWorker.layerEager({ handlers: [AddLive] })))
   )
 })

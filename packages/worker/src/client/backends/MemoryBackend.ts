@@ -12,17 +12,16 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { ResultBackend } from "../ResultBackend.ts"
+import { Aging } from "./Aging.ts"
+import * as MemoryChords from "./MemoryChords.ts"
 
 export interface Options {
   /** Celery's `result_expires`; default one day. */
   readonly expires?: Duration.Input | undefined
   /** The most results kept; default 1,000,000. */
   readonly capacity?: number | undefined
-}
-
-interface Stored {
-  readonly message: ResultMessage
-  readonly expiresAt: number
+  /** Celery's `result_extended`: a result says name, arguments, worker, retries and queue, too. Default `false`. */
+  readonly extended?: boolean | undefined
 }
 
 type Watcher = (message: ResultMessage) => void
@@ -34,45 +33,17 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
     ResultBackend,
     Effect.map(Clock.Clock, (clock) => {
       const expires = Duration.toMillis(options.expires ?? "1 day")
-      const capacity = options.capacity ?? 1_000_000
-      // Insertion order is age, for a changed result is inserted anew.
-      const stored = new Map<string, Stored>()
+      const stored = new Aging<ResultMessage>(clock, expires, options.capacity ?? 1_000_000)
       const watchers = new Map<string, Set<Watcher>>()
-
-      let sweepAt = Number.NEGATIVE_INFINITY
-
-      /**
-       * Drops what is too old, and a tenth when there is too much: a walk from a map's beginning passes all the entries that
-       * were deleted there, so one deletion per store would cost more with each.
-       */
-      const sweep = (now: number): void => {
-        const keep = stored.size > capacity ? Math.ceil(capacity * 0.9) : capacity
-        for (const [oldest, { expiresAt }] of stored) {
-          sweepAt = expiresAt
-          if (expiresAt > now && stored.size <= keep) return
-          stored.delete(oldest)
-        }
-      }
 
       const store = (message: ResultMessage) =>
         Effect.sync(() => {
           const { taskId } = message
-          const now = clock.currentTimeMillisUnsafe()
-          const before = stored.get(taskId)
-          if (before !== undefined) {
-            if (before.message.status === TaskState.SUCCESS && before.expiresAt > now) return
-            stored.delete(taskId)
-          }
-          stored.set(taskId, { message, expiresAt: now + expires })
-          if (now >= sweepAt || stored.size > capacity) sweep(now)
+          if (stored.get(taskId)?.status === TaskState.SUCCESS) return
+          stored.set(taskId, message)
           const watching = watchers.get(taskId)
           if (watching !== undefined) for (const watch of watching) watch(message)
         })
-
-      const find = (taskId: string): ResultMessage | undefined => {
-        const found = stored.get(taskId)
-        return found !== undefined && found.expiresAt > clock.currentTimeMillisUnsafe() ? found.message : undefined
-      }
 
       /** Returns what ends the watch. */
       const watch = (taskId: string, watcher: Watcher) => {
@@ -88,7 +59,7 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
       /** Looks and watches in one step: between two a fiber may yield, and the result come. */
       const wait = (taskId: string): Effect.Effect<ResultMessage> =>
         Effect.callback((resume) => {
-          const now = find(taskId)
+          const now = stored.get(taskId)
           if (now !== undefined && TaskState.isReady(now.status)) return resume(Effect.succeed(now))
           const leave = watch(taskId, (message) => {
             if (!TaskState.isReady(message.status)) return
@@ -107,7 +78,7 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
                 if (TaskState.isReady(message.status)) Queue.endUnsafe(queue)
               }
               const leave = watch(taskId, emit)
-              const now = find(taskId)
+              const now = stored.get(taskId)
               if (now !== undefined) emit(now)
               return leave
             }),
@@ -116,11 +87,13 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend> =>
         )
 
       return {
+        extended: options.extended ?? false,
         store,
-        get: (taskId) => Effect.sync(() => Option.fromUndefinedOr(find(taskId))),
+        get: (taskId) => Effect.sync(() => Option.fromUndefinedOr(stored.get(taskId))),
         wait,
         changes,
-        forget: (taskId) => Effect.sync(() => void stored.delete(taskId))
+        forget: (taskId) => Effect.sync(() => stored.delete(taskId)),
+        ...MemoryChords.make(clock, expires)
       }
     })
   )

@@ -18,6 +18,9 @@ const jobOf = (perform: Effect.Effect<Outcome>, hard: number | null = null): Job
     retries: 0,
     rootId: "id",
     parentId: null,
+    group: null,
+    groupIndex: null,
+    chord: null,
     timeLimit: [hard, null],
     headers: {},
     delivery: { exchange: "", routingKey: "celery", queue: "celery", redelivered: false, priority: 0 }

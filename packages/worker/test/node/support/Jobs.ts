@@ -61,6 +61,9 @@ export const start = Effect.fnUntraced(function* (
       retries: 0,
       rootId: "id",
       parentId: null,
+      group: null,
+      groupIndex: null,
+      chord: null,
       timeLimit: timeLimit ?? [null, null],
       headers: {},
       delivery: { exchange: "", routingKey: "celery", queue: "celery", redelivered: false, priority: 0 }

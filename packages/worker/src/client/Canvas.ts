@@ -1,0 +1,207 @@
+/**
+ * Tasks composed (celery/canvas.py): what runs after, beside, and once all of others. A canvas is a signature as well, so it may be a part
+ * of another one.
+ *
+ * ```ts
+ * const sum = Canvas.chain(add.s({ x: 1, y: 2 }), add.partial({ y: 4 }))          // number
+ * const all = Canvas.group([add.s({ x: 1, y: 2 }), greet.s({ name: "Ann" })])     // [number, string]
+ * const one = Canvas.chord([add.s({ x: 1, y: 2 }), add.s({ x: 3, y: 4 })], total.partial({}))
+ *
+ * const result = yield* Canvas.delay(sum)       // sent; a worker sends the next step when one has succeeded
+ * yield* result.get                             // 7
+ * ```
+ *
+ * What follows a group waits for all of it, so `chain(group([a, b]), c)` is a chord. The parts of a chord are counted by the result backend:
+ * Redis and memory do, `rpc://` does not.
+ */
+import { EncodeFailed, HubError } from "@apium/hub/HubError"
+import * as Wire from "@apium/protocol/celery/Signature"
+import type { KombuJson } from "@apium/protocol/kombu/Json"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Params } from "../task/Binding.ts"
+import type { PayloadOf, Task } from "../task/Task.ts"
+import { TaskContext } from "../task/TaskContext.ts"
+import { ReplaceRequested } from "../task/TaskError.ts"
+import type { AsyncResult } from "./AsyncResult.ts"
+import { Client, encoder, type SendOptions } from "./Client.ts"
+import type { GroupResult } from "./GroupResult.ts"
+import * as Signature from "./Signature.ts"
+import type { Any, Leaf, Leaves } from "./Signature.ts"
+
+type In<S> = S extends Signature.Signature<infer I, unknown, unknown, boolean> ? I : never
+type Out<S> = S extends Signature.Signature<never, infer A, unknown, boolean> ? A : never
+type Failure<S> = S extends Signature.Signature<never, unknown, infer E, boolean> ? E : never
+type Many<S> = S extends Signature.Signature<never, unknown, unknown, infer M> ? M : never
+
+/** The step before it gives what it does not take. */
+export interface DoesNotFit<Gives, Takes> {
+  readonly gives: Gives
+  readonly takes: Takes
+}
+
+type Piped<S extends ReadonlyArray<Any>> = S extends readonly [
+  infer A extends Any,
+  infer B extends Any,
+  ...infer Rest extends ReadonlyArray<Any>
+]
+  ? [Out<A>] extends [In<B>]
+    ? readonly [A, ...Piped<readonly [B, ...Rest]>]
+    : readonly [A, DoesNotFit<Out<A>, In<B>>, ...Rest]
+  : S
+
+type First<S extends ReadonlyArray<Any>> = S extends readonly [infer A, ...ReadonlyArray<unknown>] ? A : S[number]
+type Last<S extends ReadonlyArray<Any>> = S extends readonly [...ReadonlyArray<unknown>, infer A] ? A : S[number]
+
+/** What all of them can take. */
+type Common<S> = (S extends unknown ? (one: In<S>) => void : never) extends (all: infer I) => void ? I : never
+
+type Results<S extends ReadonlyArray<Any>> = { readonly [K in keyof S]: Out<S[K]> }
+
+type Wired = Effect.Effect<ReadonlyArray<Wire.Signature>, HubError | Schema.SchemaError>
+
+const wired = (signatures: ReadonlyArray<Any>): Wired => Effect.forEach(signatures, ({ wire }) => wire)
+
+/** One after the other, each with the result of the one before it. Its result is the last one's. */
+export const chain = <const S extends readonly [Any, ...ReadonlyArray<Any>]>(
+  ...steps: S & Piped<S>
+): Signature.Signature<In<First<S>>, Out<Last<S>>, Failure<S[number]>, Many<Last<S>>> => {
+  const all = steps as ReadonlyArray<Any>
+  return {
+    wire: Effect.map(wired(all), (wires) => Wire.chain(wires)),
+    leaves: failing(all.at(-1)!.leaves, errorsOf(all))
+  }
+}
+
+/** A step that fails fails those that are to follow, with its own failure. */
+const errorsOf = (steps: ReadonlyArray<Any>): ReadonlyArray<NonNullable<Leaf["error"]>> =>
+  steps.flatMap(({ leaves }) => leavesOf(leaves)).flatMap(({ error }) => (error === undefined ? [] : [error]))
+
+const leavesOf = (leaves: Leaves): ReadonlyArray<Leaf> => ("result" in leaves ? [leaves] : leaves.flatMap(leavesOf))
+
+const failing = (leaves: Leaves, errors: ReturnType<typeof errorsOf>): Leaves => {
+  if (errors.length === 0) return leaves
+  return "result" in leaves
+    ? { result: leaves.result, error: Schema.Union(errors) }
+    : leaves.map((leaf) => failing(leaf, errors))
+}
+
+/** Side by side, each with the same result of what comes before. It has a list of results, in this order. */
+export const group = <const S extends ReadonlyArray<Any>>(
+  members: S
+): Signature.Signature<Common<S[number]>, Results<S>, Failure<S[number]>, true> => ({
+  wire: Effect.map(wired(members), (wires) => Wire.group(wires)),
+  leaves: members.map(({ leaves }) => leaves)
+})
+
+/**
+ * The body is called once with the list of all results, in the order of the header. When a part fails it is not called, and fails itself:
+ * its errbacks are.
+ */
+export const chord = <const S extends ReadonlyArray<Any>, A, E, M extends boolean>(
+  header: S,
+  body: Signature.Signature<Results<S>, A, E, M>
+): Signature.Signature<Common<S[number]>, A, E, M> => ({
+  wire: Effect.zipWith(wired(header), body.wire, (wires, body) => Wire.chord(wires, body)),
+  leaves: body.leaves
+})
+
+/** The arguments of each call, in the order of the task's parameters. */
+const items = <P extends Params, A, E>(
+  task: Task<string, P, A, E>,
+  payloads: ReadonlyArray<PayloadOf<P>>
+): Effect.Effect<ReadonlyArray<ReadonlyArray<KombuJson>>, Schema.SchemaError> =>
+  Effect.forEach(payloads, (payload) =>
+    Effect.map(encoder(task)(payload), ({ args, kwargs }) =>
+      task.binding === "raw"
+        ? args
+        : Object.keys(task.params).flatMap((name) => (Object.hasOwn(kwargs, name) ? [kwargs[name]!] : []))
+    )
+  )
+
+const over = <P extends Params, A, E>(
+  kind: "map" | "starmap",
+  task: Task<string, P, A, E>,
+  payloads: ReadonlyArray<PayloadOf<P>>
+): Signature.Signature<unknown, ReadonlyArray<A>, E> => {
+  const { error, result } = Signature.leafOf(task)
+  return {
+    wire: Effect.map(items(task, payloads), (it) =>
+      Wire.make(`celery.${kind}`, {
+        kwargs: {
+          task: Wire.encode(Wire.make(task.name)),
+          it: kind === "map" ? it.map(([first = null]) => first) : it
+        },
+        subtaskType: `x${kind}`,
+        immutable: true
+      })
+    ),
+    leaves: { result: Schema.Array(result), error }
+  }
+}
+
+/** One task that runs another once for each of these, one after the other; its result is the list of theirs (`Task.starmap`). */
+export const starmap = <P extends Params, A, E>(
+  task: Task<string, P, A, E>,
+  payloads: ReadonlyArray<PayloadOf<P>>
+): Signature.Signature<unknown, ReadonlyArray<A>, E> => over("starmap", task, payloads)
+
+/** As {@link starmap}, of a task with one parameter (`Task.map`). */
+export const map = <P extends Params, A, E>(
+  task: Task<string, P, A, E>,
+  payloads: ReadonlyArray<PayloadOf<P>>
+): Signature.Signature<unknown, ReadonlyArray<A>, E> => over("map", task, payloads)
+
+/** A group of {@link starmap}s of `size` each (`Task.chunks`). */
+export const chunks = <P extends Params, A, E>(
+  task: Task<string, P, A, E>,
+  payloads: ReadonlyArray<PayloadOf<P>>,
+  size: number
+): Signature.Signature<unknown, ReadonlyArray<ReadonlyArray<A>>, E, true> => {
+  const parts: Array<Signature.Signature<unknown, ReadonlyArray<A>, E>> = []
+  const step = Math.max(1, Math.floor(size))
+  for (let at = 0; at < payloads.length; at += step) parts.push(starmap(task, payloads.slice(at, at + step)))
+  return group(parts)
+}
+
+/** What sending a canvas gives: a handle on its one result, or on a list of them. */
+export type Sent<A, E, M extends boolean> = M extends true ? GroupResult<A, E> : AsyncResult<A, E>
+
+/** Sends a canvas that has all it needs, with options for the whole of it. */
+export const applyAsync = <A, E, M extends boolean>(
+  signature: Signature.Signature<Signature.Complete, A, E, M>,
+  options: SendOptions = {}
+): Effect.Effect<Sent<A, E, M>, HubError | Schema.SchemaError, Client> =>
+  Effect.flatMap(Client, (client) => client.apply(signature, options))
+
+/** Sends a canvas that has all it needs. */
+export const delay = <A, E, M extends boolean>(
+  signature: Signature.Signature<Signature.Complete, A, E, M>
+): Effect.Effect<Sent<A, E, M>, HubError | Schema.SchemaError, Client> => applyAsync(signature)
+
+/**
+ * From a handler: a signature, or a canvas, runs in the place of this task, with its id, its callbacks, the rest of its chain and its part
+ * in its chord. Of a group the result is the list (Celery's `self.replace`).
+ */
+export const replace = <A, E, M extends boolean>(
+  signature: Signature.Signature<Signature.Complete, A, E, M>
+): Effect.Effect<A, ReplaceRequested | HubError | Schema.SchemaError> =>
+  Effect.flatMap(signature.wire, (wire) => Effect.fail(new ReplaceRequested({ signature: wire })))
+
+/**
+ * From a handler that is a part of a chord: one part more, which the body waits for, and whose result it gets beside those of the others
+ * (Celery's `self.add_to_chord`).
+ */
+export const addToChord = <A, E>(
+  signature: Signature.Signature<Signature.Complete, A, E>
+): Effect.Effect<AsyncResult<A, E>, HubError | Schema.SchemaError, Client | TaskContext> =>
+  Effect.gen(function* () {
+    const { chord, group, groupIndex, name } = yield* TaskContext
+    if (chord === null || group === null) {
+      return yield* new HubError({
+        reason: new EncodeFailed({ what: "a part of a chord", text: `this run of ${name} is not a part of any` })
+      })
+    }
+    const client = yield* Client
+    return yield* client.apply(Signature.partOf(signature, { chord, group, groupIndex }))
+  })
