@@ -83,14 +83,14 @@ export const planUnsafe = (
   const plan = (signature: Signature.Signature, given: Given): ResultTuple | undefined => {
     // The common case: a callback, a step of a chain. What follows it is frozen.
     if (!Signature.isCanvas(signature)) {
-      const own = freezeUnsafe(signature, { replyTo: sender.replyTo })
+      const own = freezeUnsafe(signature, { replyTo: given.replyTo })
       send(own.signature, given)
       return own.result
     }
     const { chain, ...start } = given
     const whole = chain.length === 0 ? signature : Signature.chain([signature, ...chain.toReversed()])
     if (signature.task === "celery.chain" && Signature.tasks(signature).length === 0 && chain.length === 0) return
-    const { result, signature: frozen } = freezeUnsafe(whole, { replyTo: sender.replyTo })
+    const { result, signature: frozen } = freezeUnsafe(whole, { replyTo: given.replyTo })
     send(frozen, { ...start, chain: [] })
     return result
   }

@@ -126,6 +126,8 @@ export interface Options extends Publisher.Options {
 
 /** When, inside of which task, and with which callbacks something is sent. */
 interface Moment {
+  /** Where a backend listens that gets results as messages. */
+  readonly replyTo: string | undefined
   readonly now: number
   readonly parent: TaskContext["Service"] | undefined
   readonly link: ReadonlyArray<WireSignature> | null
@@ -133,21 +135,15 @@ interface Moment {
 }
 
 /** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
-const plain: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
+const nothing: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
   Effect.succeed({
     now: Context.get(context, Clock.Clock).currentTimeMillisUnsafe(),
     parent: Option.getOrUndefined(Context.getOption(context, TaskContext)),
+    replyTo: undefined,
     link: null,
     linkError: null
   })
 )
-
-const moment = ({ link, linkError }: SendOptions): Effect.Effect<Moment, HubError | Schema.SchemaError> =>
-  link === undefined && linkError === undefined
-    ? plain
-    : Effect.gen(function* () {
-        return { ...(yield* plain), link: yield* Signature.wires(link), linkError: yield* Signature.wires(linkError) }
-      })
 
 interface Call {
   readonly args: ReadonlyArray<KombuJson>
@@ -167,15 +163,25 @@ const make = Effect.fnUntraced(function* (
     options.sendSentEvent === true
       ? SentEvent.make(connection, { hostname: origin, pid: host.pid }, yield* Clock.Clock)
       : () => Effect.void
-  // One id per client: where an rpc backend listens, and always sent.
-  const replyTo = crypto.randomUUID()
+  const plain: Effect.Effect<Moment, HubError> =
+    backend.replyTo === undefined
+      ? nothing
+      : Effect.zipWith(nothing, backend.replyTo, (moment, replyTo) => ({ ...moment, replyTo }))
+  const moment = ({ link, linkError }: SendOptions): Effect.Effect<Moment, HubError | Schema.SchemaError> =>
+    link === undefined && linkError === undefined
+      ? plain
+      : Effect.gen(function* () {
+          return { ...(yield* plain), link: yield* Signature.wires(link), linkError: yield* Signature.wires(linkError) }
+        })
+  // One id per client, and always sent, as Celery's.
+  const client = crypto.randomUUID()
 
   const outgoingUnsafe = (
     name: string,
     call: Call,
     task: TaskOptions,
     send: SendOptions,
-    { now, parent, link, linkError }: Moment
+    { now, parent, replyTo = client, link, linkError }: Moment
   ): Publisher.Outgoing => {
     const id = send.taskId ?? newId()
     if (send.routingKey !== undefined && send.exchange === undefined) {
@@ -271,15 +277,14 @@ const make = Effect.fnUntraced(function* (
 
   const dispatch = Dispatch.make(backend, publisher)
 
-  const plan = (wire: WireSignature, { now, parent }: Moment): Effect.Effect<Apply.Plan, HubError> =>
+  const plan = (wire: WireSignature, { now, parent, replyTo = client }: Moment): Effect.Effect<Apply.Plan, HubError> =>
     Effect.try({
       try: () =>
-        Apply.planUnsafe([[wire, { args: [], chain: [], rootId: parent?.rootId, parentId: parent?.id }]], {
+        Apply.planUnsafe([[wire, { args: [], chain: [], rootId: parent?.rootId, parentId: parent?.id, replyTo }]], {
           now,
           optionsOf: () => undefined,
           defaultQueue,
-          origin,
-          replyTo
+          origin
         }),
       catch: (error) =>
         new HubError({

@@ -19,7 +19,7 @@ export class ResultBackend extends Context.Service<
     /** Whether a result is to say the task's name, arguments, worker, retries and queue, too (Celery's `result_extended`). */
     readonly extended: boolean
     /** Keeps the newest state; a stored SUCCESS is never overwritten. */
-    readonly store: (message: ResultMessage) => Effect.Effect<void, HubError>
+    readonly store: (message: ResultMessage, to?: Destination) => Effect.Effect<void, HubError>
     /** What is stored now. */
     readonly get: (taskId: string) => Effect.Effect<Option.Option<ResultMessage>, HubError>
     /** Waits for a final state (SUCCESS, FAILURE, REVOKED). */
@@ -27,10 +27,21 @@ export class ResultBackend extends Context.Service<
     /** What is stored now and the states after it; ends with a final one. What comes while the backend is away may be missing, the final one never. */
     readonly changes: (taskId: string) => Stream.Stream<ResultMessage, HubError>
     readonly forget: (taskId: string) => Effect.Effect<void, HubError>
+    /**
+     * Where results come as messages: what a task that is sent says as its `reply_to`, asked for before it is sent. Left out: results are
+     * kept where all can ask for them.
+     */
+    readonly replyTo?: Effect.Effect<string, HubError> | undefined
     readonly groups: Groups
     readonly chords: Chords
   }
 >()("@apium/worker/ResultBackend") {}
+
+/** Of a task message: where its sender waits for results that come as messages. */
+export interface Destination {
+  readonly replyTo?: string | undefined
+  readonly correlationId?: string | undefined
+}
 
 /** Groups that were saved: which results belong to them, and not the results (`GroupResult.save`, `restore`, `delete`). */
 export interface Groups {

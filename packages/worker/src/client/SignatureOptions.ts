@@ -20,6 +20,8 @@ export interface Given {
   /** Left out: the task is the root of a tree of its own. */
   readonly rootId?: string | undefined
   readonly parentId?: string | undefined
+  /** Where results go that come as messages, unless the signature says. */
+  readonly replyTo?: string | undefined
 }
 
 export interface Sender {
@@ -29,8 +31,6 @@ export interface Sender {
   readonly optionsOf: (task: string) => TaskOptions | undefined
   readonly defaultQueue: string
   readonly origin: string
-  /** Where an rpc backend's results go, unless the signature says. */
-  readonly replyTo?: string | undefined
 }
 
 type Options = Readonly<Record<string, unknown>>
@@ -145,7 +145,7 @@ export const outgoingUnsafe = (task: string, call: Call, options: Options, given
         ? { queue: text(options, "queue") ?? known?.queue ?? sender.defaultQueue }
         : { exchange, routingKey: text(options, "routing_key") ?? "" },
     priority: number(options, "priority") ?? known?.priority ?? 0,
-    replyTo: text(options, "reply_to") ?? sender.replyTo,
+    replyTo: text(options, "reply_to") ?? given.replyTo,
     expiration:
       expiration === undefined || !Number.isFinite(expiration) ? undefined : Math.max(0, Math.ceil(expiration)),
     notBefore: eta,

@@ -32,7 +32,10 @@ export class CallbackNotSent extends Data.TaggedError("CallbackNotSent")<{
   readonly recoverable: boolean
 }> {}
 
-export type Ended = Pick<TaskMessage, "headers" | "embed">
+export interface Ended extends Pick<TaskMessage, "headers" | "embed"> {
+  /** Where the sender waits for results that come as messages: for those of what is sent now, as well. */
+  readonly replyTo?: string | undefined
+}
 
 export interface Callbacks {
   /** Gives the results to come, which are the children of the one that is stored. */
@@ -110,10 +113,19 @@ export const make = (dependencies: {
     Effect.forEach(
       signatures.flatMap(leavesOf),
       ({ options }) => {
-        const { task_id: id, group_id: group, group_index: index, ignore_result: ignored, chord } = options
+        const {
+          task_id: id,
+          group_id: group,
+          group_index: index,
+          ignore_result: ignored,
+          chord,
+          reply_to: replyTo
+        } = options
         if (typeof id !== "string") return Effect.void
         const groupId = typeof group === "string" ? group : null
-        const stored = results.failure({ id, group: groupId, ignoreResult: ignored === true }, failure, traceback)
+        const of = { id, group: groupId, ignoreResult: ignored === true }
+        results.address?.(of, { replyTo: typeof replyTo === "string" ? replyTo : from.replyTo })
+        const stored = results.failure(of, failure, traceback)
         if (groupId === null || chord === undefined || chord === null) return stored
         const part = { taskId: id, groupId, groupIndex: typeof index === "number" ? index : null }
         return Effect.andThen(
@@ -174,7 +186,8 @@ export const make = (dependencies: {
       )
     }).pipe(Effect.asVoid)
 
-  const givenBy = ({ headers }: Ended): Apply.Given => ({
+  const givenBy = ({ headers, replyTo }: Ended): Apply.Given => ({
+    replyTo,
     args: [],
     chain: none,
     rootId: headers.rootId,

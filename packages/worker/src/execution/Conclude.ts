@@ -98,7 +98,7 @@ export const make = (dependencies: {
     ended: Effect.Effect<void>
   ): Effect.Effect<void> =>
     Callbacks.onPart(request.message)
-      ? Effect.matchEffect(callbacks.onPart(request.message, state, result), {
+      ? Effect.matchEffect(callbacks.onPart(endedOf(request), state, result), {
           onSuccess: () => ended,
           onFailure: (error) =>
             error.recoverable && how === "ack"
@@ -130,7 +130,7 @@ export const make = (dependencies: {
         )
       )
     return Callbacks.onSuccess(request.message.embed)
-      ? Effect.matchEffect(callbacks.onSuccess(request.message, value), {
+      ? Effect.matchEffect(callbacks.onSuccess(endedOf(request), value), {
           onSuccess: (children) =>
             passing("after-callbacks", request.message.headers.id, Effect.succeed(children)).pipe(
               Effect.flatMap(stored)
@@ -168,7 +168,7 @@ export const make = (dependencies: {
     return Effect.andThen(
       stored,
       Callbacks.onFailure(message.embed)
-        ? Effect.matchEffect(callbacks.onFailure(message, failure, traceback), {
+        ? Effect.matchEffect(callbacks.onFailure(endedOf(request), failure, traceback), {
             onSuccess: () => Effect.andThen(passing("after-callbacks", request.message.headers.id, Effect.void), ended),
             onFailure: (error) =>
               error.recoverable && how !== "none"
@@ -218,7 +218,7 @@ export const make = (dependencies: {
   /** What takes its place is sent, and its result is what that gives: nothing is stored here. */
   const replaced = (request: Request.Request, signature: Signature): Effect.Effect<void> => {
     const how = Request.settlement(request, "ignore")
-    return Effect.matchEffect(callbacks.onReplace(request.message, signature), {
+    return Effect.matchEffect(callbacks.onReplace(endedOf(request), signature), {
       onSuccess: () =>
         passing(
           "after-callbacks",
@@ -238,7 +238,7 @@ export const make = (dependencies: {
 
   /** Looks whether all of a chord has ended; if not, again a little later. */
   const joined = (request: Request.Request, join: Join): Effect.Effect<void> =>
-    Effect.matchEffect(callbacks.onJoin(request.message, join), {
+    Effect.matchEffect(callbacks.onJoin(endedOf(request), join), {
       onSuccess: (done) =>
         done
           ? succeeded(request, null, 0)
@@ -319,6 +319,12 @@ export const make = (dependencies: {
 
   return { conclude, interrupted, terminated, settle }
 }
+
+const endedOf = ({ delivery, message: { embed, headers } }: Request.Request): Callbacks.Ended => ({
+  embed,
+  headers,
+  replyTo: delivery.message.properties.replyTo
+})
 
 const noChildren: ReadonlyArray<ResultTuple> = []
 

@@ -13,7 +13,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import type { ResultBackend } from "../client/ResultBackend.ts"
+import type { Destination, ResultBackend } from "../client/ResultBackend.ts"
 import { revoked } from "../task/TaskError.ts"
 
 /** The task a result is of; without headers (they could not be read) it is an id alone. */
@@ -32,6 +32,8 @@ export interface Results {
    * was not, they say that they do not know. Left out: they say nothing of it.
    */
   readonly describe?: ((message: TaskMessage, routingKey: string) => void) | undefined
+  /** Where results go as messages: the sender's word, to be heard before any of its results is stored. */
+  readonly address?: ((of: Of, to: Destination) => void) | undefined
   readonly started: (of: Of, worker: { readonly pid: number; readonly hostname: string }) => Effect.Effect<void>
   /** `children`: what it sent. */
   readonly success: (of: Of, value: KombuJson, children: ReadonlyArray<Result.ResultTuple>) => Effect.Effect<void>
@@ -50,6 +52,7 @@ const noRest: Partial<ResultMessage> = {}
 export const make = (backend: ResultBackend["Service"], worker: string | null = null): Results => {
   /** By the headers that go with every result of a message. */
   const described = new WeakMap<object, Pick<ResultMessage, "args" | "kwargs" | "queue">>()
+  const addressed = backend.replyTo === undefined ? undefined : new WeakMap<object, Destination>()
   const unknown = { args: null, kwargs: null, queue: null }
 
   const plain = (of: Of, status: string, result: KombuJson): ResultMessage => ({
@@ -73,8 +76,8 @@ export const make = (backend: ResultBackend["Service"], worker: string | null = 
       })
     : plain
 
-  const store = (message: ResultMessage): Effect.Effect<void> =>
-    Effect.catchCause(backend.store(message), (cause) =>
+  const store = (message: ResultMessage, to: Destination | undefined): Effect.Effect<void> =>
+    Effect.catchCause(backend.store(message, to), (cause) =>
       Effect.andThen(
         Metric.update(lost, 1),
         Effect.logWarning("A result could not be stored", {
@@ -100,15 +103,19 @@ export const make = (backend: ResultBackend["Service"], worker: string | null = 
     of.ignoreResult === true
       ? Effect.void
       : Effect.clockWith((clock) =>
-          store({ ...message(of, status, result), dateDone: dateDone(clock.currentTimeMillisUnsafe()), ...rest })
+          store(
+            { ...message(of, status, result), dateDone: dateDone(clock.currentTimeMillisUnsafe()), ...rest },
+            addressed?.get(of)
+          )
         )
 
   return {
     describe: backend.extended
       ? ({ args, headers, kwargs }, routingKey) => void described.set(headers, { args, kwargs, queue: routingKey })
       : undefined,
+    address: addressed === undefined ? undefined : (of, to) => void addressed.set(of, to),
     started: (of, worker) =>
-      of.ignoreResult === true ? Effect.void : store(message(of, TaskState.STARTED, { ...worker })),
+      of.ignoreResult === true ? Effect.void : store(message(of, TaskState.STARTED, { ...worker }), addressed?.get(of)),
     success: (of, value, children) =>
       final(of, TaskState.SUCCESS, value, children.length === 0 ? noRest : { children }),
     succeeded: (of) =>
@@ -133,12 +140,15 @@ export const make = (backend: ResultBackend["Service"], worker: string | null = 
     retry: (of, failure, traceback) =>
       of.ignoreResult === true
         ? Effect.void
-        : store({
-            ...message(of, TaskState.RETRY, Result.encodeFailure(failure)),
-            traceback,
-            children: [{ id: of.id, parent: null, children: null }]
-          }),
+        : store(
+            {
+              ...message(of, TaskState.RETRY, Result.encodeFailure(failure)),
+              traceback,
+              children: [{ id: of.id, parent: null, children: null }]
+            },
+            addressed?.get(of)
+          ),
     revoked: (of, why) => final(of, TaskState.REVOKED, Result.encodeFailure(revoked(why)), { children: null }),
-    custom: (of, state, meta) => backend.store(message(of, state, meta))
+    custom: (of, state, meta) => backend.store(message(of, state, meta), addressed?.get(of))
   }
 }

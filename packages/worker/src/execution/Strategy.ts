@@ -119,6 +119,7 @@ export const make = (dependencies: {
     Effect.gen(function* () {
       yield* Effect.logError("Received a task that is not registered", { task: headers.task, id: headers.id })
       const failure = TaskError.notRegistered(headers.task)
+      results.address?.(headers, delivery.message.properties)
       yield* results.failure(headers, failure, null)
       yield* failed({ headers, embed: yield* embedOf(delivery, headers) }, failure)
       yield* DeadLetter.send(connection, delivery, "unregistered", `no handler for ${headers.task}`)
@@ -211,6 +212,7 @@ export const make = (dependencies: {
     if (found === undefined) return notRegistered(delivery, headers)
     const registered = withDefaults(found)
     const request: Request = { delivery, registered, message, sequence: ++received, noAck }
+    results.address?.(headers, delivery.message.properties)
     results.describe?.(message, delivery.route.routingKey)
     return registered.strategy === undefined
       ? judge(request)

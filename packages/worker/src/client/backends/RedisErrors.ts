@@ -55,7 +55,7 @@ export const retrying =
           error.recoverable || error.transient
             ? Effect.gen(function* () {
                 const pause = Math.min(base * 2 ** failures, cap) * (yield* Random.next)
-                if ((yield* Clock.currentTimeMillis) + pause > until) return yield* Effect.fail(error)
+                if ((yield* Clock.currentTimeMillis) + pause > until) return yield* error
                 yield* Effect.sleep(pause)
                 return yield* attempt(failures + 1)
               })

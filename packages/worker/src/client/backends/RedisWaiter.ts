@@ -10,7 +10,7 @@
  * With a `Redis` of which no gap is known (any but Apium's own) all keys are read every 5 to 500 ms, and none is subscribed to: effect's
  * clients open a connection for each channel.
  */
-import { DecodeFailed, HubError } from "@apium/hub/HubError"
+import { type DecodeFailed, HubError } from "@apium/hub/HubError"
 import type { Listening, Subscriptions } from "@apium/hub/Subscriptions"
 import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as Effect from "effect/Effect"

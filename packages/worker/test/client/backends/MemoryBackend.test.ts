@@ -146,3 +146,31 @@ describe("who waits", () => {
     }).pipe(Effect.scoped)
   )
 })
+
+describe("groups and chords", () => {
+  test("go after the time of a result, and live anew with each change", { expires: "10 seconds" }, (backend) =>
+    Effect.gen(function* () {
+      const { chords, groups } = backend
+      const count = (index: number) =>
+        chords.count(
+          { groupId: "c", groupIndex: index, taskId: `t${index}`, state: "SUCCESS", result: index },
+          () => Effect.void
+        )
+      yield* groups.save({ id: "g", parent: null, children: [] })
+      yield* chords.size("c", 3)
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(Option.isSome(yield* groups.restore("g")))
+      yield* count(0)
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(Option.isNone(yield* groups.restore("g")))
+      yield* count(1)
+      assert.isTrue(yield* count(2))
+      // Of the next of this name nothing is known.
+      yield* TestClock.adjust("10 seconds")
+      yield* chords.size("c", 2)
+      assert.isFalse(yield* count(0))
+      yield* TestClock.adjust("10 seconds")
+      assert.isFalse(yield* count(1))
+    })
+  )
+})
