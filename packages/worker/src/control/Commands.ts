@@ -21,6 +21,7 @@ import { Shutdown } from "../Shutdown.ts"
 import { Tasks } from "../task/Tasks.ts"
 import { ArgumentError, type Reader, reader } from "./Arguments.ts"
 import type { Handler } from "./Panel.ts"
+import * as Builtins from "../execution/Builtins.ts"
 import * as Shown from "./Shown.ts"
 
 const { error, ok, texts } = ControlMessage
@@ -152,7 +153,7 @@ export const make = Effect.fnUntraced(function* (
       const items = args.get("taskinfoitems") === undefined ? [] : args.texts("taskinfoitems")
       const builtins = args.flag("builtins")
       return Effect.map(tasks.names, (names) =>
-        names
+        (builtins ? [...new Set([...names, ...Builtins.names])].toSorted() : names)
           .filter((name) => builtins || !name.startsWith("celery."))
           .map((name) => {
             const registered = tasks.find(name)

@@ -12,7 +12,6 @@
  * ```
  */
 import { Connection } from "@apium/hub/Connection"
-import * as Exchange from "@apium/hub/Exchange"
 import { Host } from "@apium/hub/Host"
 import * as Serializer from "@apium/hub/Serializer"
 import * as EventMessage from "@apium/protocol/celery/EventMessage"
@@ -24,6 +23,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import * as EventExchange from "./EventExchange.ts"
 import { LogicalClock } from "./LogicalClock.ts"
 import * as Origin from "./Origin.ts"
 
@@ -55,9 +55,6 @@ export const disabled: Layer.Layer<EventDispatcher> = Layer.succeed(EventDispatc
   enable: () => false,
   disable: () => false
 })
-
-/** The exchange all events go through. */
-export const exchange: Exchange.Exchange = Exchange.topic(EventMessage.exchange)
 
 /** More than this many unsent events means that the broker does not take them: the oldest go. */
 const maxBuffered = 10_000
@@ -94,6 +91,7 @@ export const layer = (options: Options): Layer.Layer<EventDispatcher, never, Con
       const { pid } = yield* Host
       const wall = yield* Clock.Clock
       const { hostname } = options
+      const exchange = EventExchange.of(connection)
       const always = options.events === true
       let enabled = always
       const origin = Origin.make({ hostname, pid }, wall, logical)

@@ -3,6 +3,7 @@
  * sent while nobody listens, or while the link is away, are gone.
  */
 import { Connection } from "@apium/hub/Connection"
+import type { Exchange } from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
 import * as Mailbox from "@apium/hub/Mailbox"
 import type { Message } from "@apium/hub/Message"
@@ -14,7 +15,7 @@ import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { exchange } from "./EventDispatcher.ts"
+import * as EventExchange from "./EventExchange.ts"
 import * as LogicalClock from "./LogicalClock.ts"
 
 export interface Options {
@@ -32,7 +33,7 @@ export interface Options {
  * Celery's arguments: events older than 5 s are of no interest. Exclusive, for RabbitMQ 4.3 refuses transient queues that are
  * not (541), and with a name of its own on each link, for the broker may not have found the old one dead.
  */
-const queueFor = (routingKey: string): Queue.Queue =>
+const queueFor = (exchange: Exchange, routingKey: string): Queue.Queue =>
   pipe(
     Queue.temporary(`celeryev.${crypto.randomUUID()}`),
     Queue.expires("60 seconds"),
@@ -54,7 +55,7 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
       const attempt = Stream.unwrap(
         Effect.gen(function* () {
           const channel = yield* connection.channel
-          const queue = queueFor(options.routingKey ?? "#")
+          const queue = queueFor(EventExchange.of(connection), options.routingKey ?? "#")
           const [name = queue.name] = yield* Topology.declare(channel, { queues: [queue] })
           if (options.onReady !== undefined) yield* options.onReady
           // Beside the events: a broker that takes no message for now may still have some for us.

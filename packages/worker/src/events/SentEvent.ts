@@ -3,15 +3,13 @@
  * and alone, as all events of clients. Nobody is told when it cannot be sent: the task is on its way.
  */
 import type { Connection } from "@apium/hub/Connection"
-import * as Exchange from "@apium/hub/Exchange"
 import * as Serializer from "@apium/hub/Serializer"
 import * as EventMessage from "@apium/protocol/celery/EventMessage"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Outgoing } from "../client/Publisher.ts"
+import * as EventExchange from "./EventExchange.ts"
 import * as Origin from "./Origin.ts"
-
-const exchange = Exchange.topic(EventMessage.exchange)
 
 const routingKey = EventMessage.routingKey("task-sent")
 
@@ -22,6 +20,7 @@ export const make = (
 ): ((batch: ReadonlyArray<Outgoing>) => Effect.Effect<void>) => {
   // No more than a counter: a client hears nobody.
   let sent = 0
+  const exchange = EventExchange.of(connection)
   const origin = Origin.make(sender, wall, { forward: () => ++sent })
   return (batch) =>
     Effect.forEach(batch, ({ task: { headers }, to }) => {

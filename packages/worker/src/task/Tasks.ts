@@ -31,7 +31,7 @@ export interface HandleOptions<Payload, A, R> extends Hooks.Hooks<Payload, A, R>
 export class Tasks extends Context.Service<
   Tasks,
   {
-    /** Sorted, those that every worker has among them (`celery.map` and its kin). */
+    /** Sorted; those that every worker has (`celery.map` and its kin) are found, and not named. */
     readonly names: Effect.Effect<ReadonlyArray<string>>
     readonly find: (name: string) => Registered | undefined
     readonly register: (registered: Registered) => Effect.Effect<void>
@@ -45,7 +45,7 @@ export class Tasks extends Context.Service<
     const find = (name: string): Registered | undefined => registry.get(name) ?? builtin(name)
     const builtin = Builtins.make(find)
     return {
-      names: Effect.sync(() => [...new Set([...registry.keys(), ...Builtins.names])].toSorted()),
+      names: Effect.sync(() => [...registry.keys()].toSorted()),
       find,
       register: (registered) =>
         Effect.sync(() => {

@@ -5,7 +5,6 @@ import * as Exchange from "@apium/hub/Exchange"
 import { ConnectionLost, HubError } from "@apium/hub/HubError"
 import * as HubQueue from "@apium/hub/Queue"
 import { Client, type Options } from "@apium/worker/client/Client"
-import * as EventDispatcher from "@apium/worker/events/EventDispatcher"
 import * as Task from "@apium/worker/task/Task"
 import { assert, describe } from "@effect/vitest"
 import { Effect, Layer, Queue, Schema, Stream } from "effect"
@@ -17,7 +16,7 @@ const add = Task.make("wire.add", { params: { x: Schema.Number, y: Schema.Number
 
 const messages = Effect.gen(function* () {
   const seen = yield* Queue.unbounded<Delivery>()
-  const queue = HubQueue.bindTo(EventDispatcher.exchange, "#")(HubQueue.temporary("events"))
+  const queue = HubQueue.bindTo(Exchange.topic("celeryev"), "#")(HubQueue.temporary("events"))
   yield* Effect.forkScoped(
     Stream.runForEach(Consumer.stream([queue], { noAck: true }), (delivery) => Queue.offer(seen, delivery))
   )

@@ -1,5 +1,6 @@
 import { Connection } from "@apium/hub/Connection"
 import type { Delivery } from "@apium/hub/Delivery"
+import * as Exchange from "@apium/hub/Exchange"
 import * as Mailbox from "@apium/hub/Mailbox"
 import * as HubQueue from "@apium/hub/Queue"
 import type * as EventMessage from "@apium/protocol/celery/EventMessage"
@@ -26,7 +27,7 @@ const add = Task.make("proj.add", {
 /** Every message on the exchange of events, from now on. */
 const messages = Effect.gen(function* () {
   const seen = yield* Queue.unbounded<Delivery>()
-  const queue = HubQueue.bindTo(EventDispatcher.exchange, "#")(HubQueue.temporary("events"))
+  const queue = HubQueue.bindTo(Exchange.topic("celeryev"), "#")(HubQueue.temporary("events"))
   yield* Effect.forkScoped(
     Stream.runForEach(Consumer.stream([queue], { noAck: true }), (delivery) => Queue.offer(seen, delivery))
   )

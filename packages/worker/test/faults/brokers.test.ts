@@ -74,7 +74,7 @@ for (const [how, refusal] of refusals) {
               )
             )
           )
-          const { id } = yield* client.send(plain, {}, { link: yield* Signature.si(work, { n: 1 }) })
+          const { id } = yield* client.send(plain, {}, { link: Signature.si(work, { n: 1 }) })
           yield* settle
           if (seconds > 0) yield* pass(seconds)
           assert.notStrictEqual((yield* stored(id))?.status, "FAILURE")
@@ -132,7 +132,7 @@ describe("what a worker publishes", () => {
             )
           )
         )
-        const callback = yield* Signature.si(work, { n: 9 })
+        const callback = Signature.si(work, { n: 9 })
         // As many as it prefetches.
         for (let sent = 0; sent < 4; sent++) yield* client.send(plain, {}, callbacks ? { linkError: callback } : {})
         yield* settle

@@ -1,6 +1,5 @@
 // Calls that only have to compile, or not to: nothing runs them. @effect-diagnostics floatingEffect:off missingEffectError:off
 import { Client } from "@apium/worker/client/Client"
-import * as Builtins from "@apium/worker/execution/Builtins"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Ignore } from "@apium/worker/task/TaskError"
@@ -83,14 +82,14 @@ describe("the registry", () => {
           seen.push(registry.find("proj.quiet"))
         }
         yield* Scope.provide(Layer.build(Tasks.handle(add, () => Effect.succeed(1))), scopes[0]!)
-        assert.deepStrictEqual(yield* registry.names, [...Builtins.names, "proj.add", "proj.quiet"])
+        assert.deepStrictEqual(yield* registry.names, ["proj.add", "proj.quiet"])
         assert.strictEqual(new Set(seen).size, 3)
         yield* Scope.close(scopes[1]!, Exit.void)
         assert.strictEqual(registry.find("proj.quiet"), seen[2])
         yield* Scope.close(scopes[2]!, Exit.void)
         assert.strictEqual(registry.find("proj.quiet"), seen[0])
         yield* Scope.close(scopes[0]!, Exit.void)
-        assert.deepStrictEqual(yield* registry.names, Builtins.names)
+        assert.deepStrictEqual(yield* registry.names, [])
         assert.isUndefined(registry.find("proj.quiet"))
       }).pipe(Effect.provide(Tasks.layer))
   )

@@ -14,7 +14,8 @@ export interface Write {
  * holds a SUCCESS stays as it is and nothing is told; Celery looks first and writes then, and two workers may do so at once. The status
  * comes first in what Python and Apium write, so that a large result need not be parsed.
  *
- * Gives what Redis said against each, or an empty text. `expires` in seconds, 0 for ever.
+ * Gives what Redis said against each, or an empty text; what it says against all of them (no memory, a replica) is the script's own error.
+ * `expires` in seconds, 0 for ever.
  */
 export const keep = Redis.script(
   (expires: number, writes: ReadonlyArray<Write>) => [
@@ -39,7 +40,12 @@ for i, key in ipairs(KEYS) do
     if expires == '0' then reply = redis.pcall('SET', key, text) else reply = redis.pcall('SETEX', key, expires, text) end
     if type(reply) ~= 'table' or not reply.err then reply = redis.pcall('PUBLISH', key, text) end
   end
-  out[i] = type(reply) == 'table' and reply.err or ''
+  local refused = type(reply) == 'table' and reply.err
+  if refused then
+    refused = string.gsub(refused, '^-', '')
+    if not string.find(refused, '^WRONGTYPE') and not string.find(refused, '^NOPERM') then return redis.error_reply(refused) end
+  end
+  out[i] = refused or ''
 end
 return out`
   }

@@ -40,10 +40,6 @@ export const make = Effect.fnUntraced(function* (
     ask(expires, batch).pipe(
       Effect.mapError(hubError),
       // The whole batch again: to keep and tell the same once more harms nobody.
-      Effect.flatMap((said) => {
-        const full = said.find((text) => text.startsWith("OOM"))
-        return full === undefined ? Effect.succeed(said) : fail(reasonOf(full))
-      }),
       retrying,
       Effect.onExit((exit) =>
         Effect.sync(() => {
