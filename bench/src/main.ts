@@ -127,10 +127,14 @@ const run = async (names: ReadonlyArray<string>): Promise<void> => {
   for (const name of names) {
     for (const bench of await load(name)) {
       const { title, unit } = bench
-      console.log(`${title} (${machine.cpus} x ${machine.model}, Node.js ${machine.node})\n`)
+      // Of others too: a machine that is busy makes all slow, and not all alike.
+      const busy = os.loadavg()[0]!
+      console.log(
+        `${title} (${machine.cpus} x ${machine.model}, Node.js ${machine.node}, load ${busy.toFixed(1)} before)\n`
+      )
       const results =
         "claims" in bench ? await compared(bench) : "contestants" in bench ? await timed(bench) : await once(bench)
-      reports.push({ name, title, unit, machine, at: new Date().toISOString(), results })
+      reports.push({ name, title, unit, machine, load: busy, at: new Date().toISOString(), results })
       console.log("")
     }
   }

@@ -29,6 +29,12 @@ const called = apium("call", "proj.add", "-A", "./cli-tasks.mjs", "--args=[2,3]"
 expect("apium call", `${called.status} ${called.stdout}${called.stderr}`, "0 5\n")
 const pinged = apium("inspect", "ping", "-j", "-A", "./cli-tasks.mjs")
 expect("apium inspect ping", `${pinged.status} ${Object.values(JSON.parse(pinged.stdout))[0]?.ok}`, "0 pong")
+const away = apium("inspect", "ping", "-b", "redis://:secret@127.0.0.1:1/0")
+expect(
+  "apium inspect ping -b redis://",
+  `${away.status} ${/ECONNREFUSED/.test(away.stderr)} ${/secret/.test(away.stderr)}`,
+  "69 true false"
+)
 expect("apium worker -c 0", apium("worker", "-A", "./cli-tasks.mjs", "-c", "0").status, 64)
 
 const worker = spawn(process.execPath, [

@@ -256,6 +256,8 @@ const proxying = (target: Required<Target>, port: number) => {
       [...sockets].map(
         (socket) =>
           new Promise<void>((resolve) => {
+            // One that was given up before it connected says so to nobody who asks later.
+            if (socket.closed) return resolve()
             socket.once("close", () => resolve())
             socket.destroy()
           })

@@ -52,7 +52,9 @@ export const bundle = (file: string): Effect.Effect<string, never, Scope.Scope> 
         mainFields: ["module", "main"],
         conditions: ["@apium/source"],
         // CommonJS inside of it, such as Redis' client, requires what Node.js brings.
-        banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+        banner: {
+          js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);'
+        },
         logLevel: "error"
       })
     )

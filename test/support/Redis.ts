@@ -41,12 +41,12 @@ export class RedisFailed extends Data.TaggedError("RedisFailed")<{ readonly mess
 
 type CannotStart = Commands.CommandFailed | Commands.MissingCommand | Ports.NoPort | Process.Silent
 
-interface Access {
+export interface Access {
   readonly node: Node
   readonly database: number
   /** `redis://127.0.0.1:20001/3`; another port, as that of a `FaultProxy`, on request. */
   readonly url: (port?: number) => string
-  /** Runs one command, in the database. Replies come back through JSON. */
+  /** Runs one command, in the database. Replies come back through JSON, and reports (INFO) as they are. */
   readonly command: (...args: ReadonlyArray<string | number>) => Effect.Effect<unknown, RedisFailed>
 }
 
@@ -109,6 +109,9 @@ const tlsArguments = ({ authority, server, port }: Certificates.Certificates & {
   server.key
 ]
 
+/** `CLUSTER INFO` begins with `cluster_state:`, `INFO` with `# Server`, `CLIENT LIST` with `id=`. */
+const report = /^(?:#|\w+[:=])/
+
 export const access = (node: Node, database: number): Access => ({
   node,
   database,
@@ -130,7 +133,7 @@ export const access = (node: Node, database: number): Access => ({
       ],
       { env: node.password === undefined ? {} : { REDISCLI_AUTH: node.password } }
     ).pipe(
-      Effect.map((reply) => JSON.parse(reply) as unknown),
+      Effect.map((reply): unknown => (report.test(reply) ? reply : JSON.parse(reply))),
       Effect.mapError(({ message }) => new RedisFailed({ message: `${args[0]}: ${message}` }))
     )
 })

@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import * as Broker from "./broker.ts"
 import * as Corpus from "./corpus.ts"
+import * as Outcomes from "./outcomes.ts"
 import * as Producer from "./producer.ts"
 import * as Progress from "./progress.ts"
 import * as Queues from "./queues.ts"
@@ -51,13 +52,13 @@ const work = Effect.fnUntraced(function* (corpus: Corpus.Corpus, eta: number, ta
 
   const failures: Array<string> = []
   const outcome = <A, E extends Error>(what: string, result: AsyncResult<A, E>): Effect.Effect<A | undefined> =>
-    Effect.match(result.get, {
+    Effect.match(Outcomes.patient(result.get), {
       onSuccess: (value) => value,
       onFailure: (error) => {
         failures.push(`${what} ${error.message}`)
         return undefined
       }
-    })
+    }).pipe(Effect.tap(Effect.ignore(result.forget)))
 
   const pages: Array<Report.Page> = []
   for (const [index, result] of sent.pages.entries()) {

@@ -1,10 +1,11 @@
 /**
- * What becomes of tasks, by the events of whoever runs them: a client needs no result backend for that. Events are no promise:
- * those of a moment in which the link is away are gone.
+ * What becomes of tasks. By their results, where those are shared: whatever was killed or restarted meanwhile, each is told. Where they are
+ * not, by the events of whoever runs them, which are no promise: those of a moment in which the link is away are gone.
  */
 import type { Connection } from "@apium/hub/Connection"
-import type { HubError } from "@apium/hub/HubError"
+import { HubError } from "@apium/hub/HubError"
 import type { Event } from "@apium/protocol/celery/EventMessage"
+import type { AsyncResult } from "@apium/worker/client/AsyncResult"
 import * as EventReceiver from "@apium/worker/events/EventReceiver"
 import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
@@ -14,23 +15,30 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { duration, plural, printable } from "./text.ts"
 
-export interface Outcomes {
-  /** A line for each of these tasks, by their ids; ends with the last of them. */
-  readonly tell: (names: ReadonlyMap<string, string>) => Effect.Effect<void, HubError>
-}
+/** How a task ended, by its id. */
+export type Outcome = readonly [id: string, text: string]
 
-/** When this returns, nothing is missed any more. */
+export type Outcomes = Queue.Queue<Outcome, HubError>
+
+/** Of those that will be followed. */
+export const none: Effect.Effect<Outcomes> = Queue.unbounded()
+
+/** By events, of all tasks there are. When this returns, nothing is missed any more. */
 export const listen: Effect.Effect<Outcomes, HubError, Connection | Scope.Scope> = Effect.gen(function* () {
-  const events = yield* Queue.unbounded<Event, HubError>()
+  const outcomes = yield* Queue.unbounded<Outcome, HubError>()
   const ready = yield* Deferred.make<void>()
   const onReady = Effect.asVoid(Deferred.succeed(ready, undefined))
   yield* EventReceiver.stream({ routingKey: "task.#", onReady }).pipe(
-    Stream.runForEach((event) => Queue.offer(events, event)),
-    Effect.catch((error) => Queue.fail(events, error)),
+    Stream.runForEach((event) => {
+      const { uuid } = event.fields
+      const text = outcome(event)
+      return typeof uuid === "string" && text !== undefined ? Queue.offer(outcomes, [uuid, text]) : Effect.void
+    }),
+    Effect.catch((error) => Queue.fail(outcomes, error)),
     Effect.forkScoped({ startImmediately: true })
   )
   yield* Deferred.await(ready)
-  return { tell: (names) => tell(events, names) }
+  return outcomes
 })
 
 /** `undefined` while it is not over. */
@@ -50,10 +58,38 @@ export const outcome = ({ fields, type }: Event): string | undefined => {
   }
 }
 
+/** Waits for as long as it takes: for a backend that is away, too. */
+export const patient = <A, E>(get: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.catchIf(
+    get,
+    (error) => error instanceof HubError && error.recoverable,
+    () => Effect.andThen(Effect.sleep("1 second"), patient(get))
+  )
+
+/** One task, by its result, which nobody else is to have. */
+export const follow = <A, E extends Error>(
+  outcomes: Outcomes,
+  result: AsyncResult<A, E>,
+  format: (value: A) => string
+): Effect.Effect<void, never, Scope.Scope> =>
+  patient(result.get).pipe(
+    Effect.matchEffect({
+      onSuccess: (value) => Queue.offer(outcomes, [result.id, `succeeded, ${format(value)}`]),
+      onFailure: (error) =>
+        error instanceof HubError
+          ? Queue.fail(outcomes, error)
+          : Queue.offer(outcomes, [result.id, `failed: ${printable(error.message)}`])
+    }),
+    Effect.andThen(Effect.ignore(result.forget)),
+    Effect.forkScoped,
+    Effect.asVoid
+  )
+
 const silence = "5 seconds"
 
-const tell = Effect.fnUntraced(function* (
-  events: Queue.Dequeue<Event, HubError>,
+/** A line for each of these tasks, by their ids; ends with the last of them. */
+export const tell = Effect.fnUntraced(function* (
+  outcomes: Queue.Dequeue<Outcome, HubError>,
   names: ReadonlyMap<string, string>
 ): Effect.fn.Return<void, HubError> {
   const left = new Map(names)
@@ -65,16 +101,13 @@ const tell = Effect.fnUntraced(function* (
   )
   while (left.size > 0) {
     // Said once per silence.
-    const event = yield* Effect.timeoutOrElse(Queue.peek(events), {
+    yield* Effect.timeoutOrElse(Queue.peek(outcomes), {
       duration: silence,
-      orElse: () => Effect.andThen(waiting, Queue.peek(events))
+      orElse: () => Effect.andThen(waiting, Queue.peek(outcomes))
     })
-    yield* Queue.take(events)
-    const { uuid } = event.fields
-    const text = outcome(event)
-    if (typeof uuid !== "string" || text === undefined) continue
-    const name = left.get(uuid)
-    if (!left.delete(uuid)) continue
+    const [id, text] = yield* Queue.take(outcomes)
+    const name = left.get(id)
+    if (!left.delete(id)) continue
     yield* Console.log(`${name}: ${text}`)
   }
 })

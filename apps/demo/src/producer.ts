@@ -1,6 +1,5 @@
 /**
- * `demo producer`: sends one task per file of a folder, and one each of the others, and tells what becomes of them by what the
- * workers say. Their results stay with the worker.
+ * `demo producer`: sends one task per file of a folder, and one each of the others, and tells what becomes of them.
  */
 import { Client } from "@apium/worker/client/Client"
 import * as Argument from "effect/cli/Argument"
@@ -17,7 +16,7 @@ import * as Outcomes from "./outcomes.ts"
 import * as Queues from "./queues.ts"
 import { run } from "./run.ts"
 import * as tasks from "./tasks.ts"
-import { plural, printable } from "./text.ts"
+import { bytes, integer, plural, printable } from "./text.ts"
 
 /** Everything the demo asks for. What returns is in the queue. */
 export const send = Effect.fnUntraced(function* (paths: ReadonlyArray<string>, eta: number) {
@@ -53,19 +52,28 @@ export const command = Command.make(
   Effect.fnUntraced(
     function* ({ folder, eta }) {
       const corpus = yield* Corpus.read(folder)
-      const outcomes = yield* Outcomes.listen
+      const byResults = yield* Broker.sharesResults
+      const outcomes = yield* byResults ? Outcomes.none : Outcomes.listen
       const sent = yield* send(
         corpus.files.map(({ path }) => path),
         eta
       )
+      if (byResults) {
+        yield* Outcomes.follow(outcomes, sent.reminder, (ran) => `${integer(ran - sent.due)} ms after its ETA`)
+        yield* Outcomes.follow(outcomes, sent.flaky, (runs) => `at run ${runs}`)
+        for (const page of sent.pages)
+          yield* Outcomes.follow(outcomes, page, (found) => `${plural(found.words, "word")} in ${bytes(found.bytes)}`)
+      }
       const names = new Map([
         [sent.reminder.id, "demo.reminder"],
         [sent.flaky.id, "demo.flaky"],
         ...sent.pages.map(({ id }, index) => [id, printable(corpus.files[index]!.name)] as const)
       ])
       const where = `the queue ${Queues.shared.name} of ${yield* Broker.shown}`
-      yield* Console.log(`Sent ${plural(names.size, "task")} to ${where}. Their workers tell:`)
-      yield* outcomes.tell(names)
+      yield* Console.log(
+        `Sent ${plural(names.size, "task")} to ${where}. ${byResults ? "Their results" : "Their workers tell"}:`
+      )
+      yield* Outcomes.tell(outcomes, names)
     },
     Effect.scoped,
     Effect.provide(

@@ -34,7 +34,7 @@ describe("pnpm demo", () => {
       assert.match(stdout, /^demo\.reminder +1 +1 +0 +0 .*ms .*ms$/m)
       assert.match(stdout, /^demo\.index notes.latin1\.txt: is not UTF-8 text$/m)
       assert.match(stdout, /^demo\.flaky failed 2 times, .* succeeded at run 3\.$/m)
-      assert.match(stdout, /^demo\.reminder ran \d+ ms after its ETA\.$/m)
+      assert.match(stdout, /^demo\.reminder ran [\d,]+ ms after its ETA\.$/m)
       assert.match(stdout, /^5 tasks over /m)
       assert.match(lines(stdout).at(-1)!, /^Next: /)
       assert.isAtMost(lines(stdout).length, 40)

@@ -19,9 +19,11 @@ export interface Exit {
 }
 
 export interface Demo {
-  /** Resolves when standard output has it; rejects when the process ended without. */
-  readonly says: (pattern: RegExp) => Promise<void>
+  /** Resolves with all of standard output when it has this; rejects when the process ended without. */
+  readonly says: (pattern: RegExp) => Promise<string>
   readonly interrupt: () => void
+  /** SIGKILL. */
+  readonly kill: () => void
   readonly exit: Promise<Exit>
 }
 
@@ -34,7 +36,9 @@ const command = (args: ReadonlyArray<string>): ReadonlyArray<string> => [
 ]
 
 const launch = ([file, ...args]: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}): Demo => {
-  const { APIUM_BROKER_URL: _, FORCE_COLOR: _color, ...inherited } = process.env
+  const inherited = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(?:FORCE_COLOR$|APIUM_(?:BROKER|RESULT_BACKEND))/.test(name))
+  )
   const child = spawn(file!, args, { env: { ...inherited, ...env }, stdio: ["ignore", "pipe", "pipe"] })
   // A test that gives up leaves nothing behind.
   onTestFinished(() => void child.kill("SIGKILL"))
@@ -59,7 +63,7 @@ const launch = ([file, ...args]: ReadonlyArray<string>, env: Readonly<Record<str
         const listener = () => {
           if (!pattern.test(stdout)) return
           listeners.delete(listener)
-          resolve()
+          resolve(stdout)
         }
         listeners.add(listener)
         listener()
@@ -69,6 +73,7 @@ const launch = ([file, ...args]: ReadonlyArray<string>, env: Readonly<Record<str
         )
       }),
     interrupt: () => void child.kill("SIGINT"),
+    kill: () => void process.kill(child.pid!, "SIGKILL"),
     exit
   }
 }

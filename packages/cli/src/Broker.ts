@@ -3,13 +3,15 @@
  * of `transports`, a result backend one line of `backends`.
  */
 import { Connection } from "@apium/hub/Connection"
-import type { HubError } from "@apium/hub/HubError"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as AmqpUri from "@apium/protocol/amqp/AmqpUri"
 import * as Amqp from "@apium/transport-amqp/node"
+import * as RedisUri from "@apium/transport-redis/RedisUri"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
+import * as RpcBackend from "@apium/worker/client/backends/RpcBackend"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Config from "effect/Config"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -17,45 +19,107 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as BrokerUrl from "./BrokerUrl.ts"
 import { Unavailable, UsageError } from "./Errors.ts"
+import * as TransportOptions from "./TransportOptions.ts"
 
-type Url = Redacted.Redacted
+type Secret = Redacted.Redacted
 
-export type CannotConnect = HubError | AmqpUri.InvalidUri
+/** A broker or a result backend is not to be had. The message says which one and why, and holds no password. */
+export class CannotConnect extends Data.TaggedError("CannotConnect")<{ readonly message: string }> {}
 
-interface Transport {
-  /** Other processes do not see its messages. */
-  readonly local: boolean
-  /** What is wrong with a URL of this scheme. */
-  readonly fault?: (url: string) => string | undefined
-  readonly layer: (url: Url) => Layer.Layer<Connection, CannotConnect>
+/** A URL, and the JSON of what is said beside it: of `broker_transport_options`, or of those of the result backend. */
+interface Place {
+  readonly url: string
+  readonly options: string
 }
 
-interface Backend {
-  /** Other processes do not see its results. */
+/** A layer, or what is wrong with the place. */
+type Reading<A, R = never> = Result.Result<Layer.Layer<A, { readonly message: string }, R>, string>
+
+interface Kind<A, R = never> {
+  /** Other processes do not see its messages, or its results. */
   readonly local: boolean
-  readonly layer: (url: Url) => Layer.Layer<ResultBackend, HubError>
+  readonly read: (place: Place) => Reading<A, R>
 }
 
-const amqp: Transport = {
+const without = <A, R>({ options }: Place, layer: Reading<A, R>): Reading<A, R> =>
+  options === "" ? layer : Result.fail("only a Redis takes transport options")
+
+const amqp: Kind<Connection> = {
   local: false,
-  fault: (url) => {
-    const read = AmqpUri.parseAll(url)
-    if (Result.isSuccess(read)) return undefined
-    const { message, suggestion } = read.failure
-    return suggestion === undefined ? message : `${message}\nPerhaps: ${suggestion}`
+  read: (place) =>
+    without(
+      place,
+      Result.mapBoth(AmqpUri.parseAll(place.url), {
+        onFailure: ({ message, suggestion }) =>
+          suggestion === undefined ? message : `${message}\nPerhaps: ${suggestion}`,
+        onSuccess: () => Amqp.layer(place.url)
+      })
+    )
+}
+
+const redisDoor = Effect.promise(() => import("./Redis.ts"))
+
+/** The door speaks of options as it has them, and here they are JSON. */
+const inKombusNames = (message: string): string =>
+  message
+    .replace("the option masterName", "master_name of the transport options")
+    .replace("the option globalKeyprefix", "global_keyprefix of the transport options")
+
+/** The options, and a URL that is right with them. */
+const redisAt = <A extends RedisUri.Options>(
+  { options, url }: Place,
+  of: (text: string) => Result.Result<A, string>
+): Result.Result<A, string> =>
+  Result.flatMap(of(options), (options) =>
+    Result.mapBoth(RedisUri.parse(url, options), {
+      onFailure: ({ message }) => inKombusNames(message),
+      onSuccess: () => options
+    })
+  )
+
+const redis: Kind<Connection> = {
+  local: false,
+  read: (place) =>
+    Result.map(redisAt(place, TransportOptions.ofBroker), (options) =>
+      Layer.unwrap(Effect.map(redisDoor, ({ broker }) => broker(place.url, options)))
+    )
+}
+
+const redisResults: Kind<ResultBackend> = {
+  local: false,
+  read: (place) =>
+    Result.map(redisAt(place, TransportOptions.ofResults), (options) =>
+      Layer.unwrap(Effect.map(redisDoor, ({ results }) => results(place.url, options)))
+    )
+}
+
+/** Broker and results at one Redis share what listens there. */
+const redisBoth = (ofResults: TransportOptions.OfResults): Kind<Connection | ResultBackend> => ({
+  local: false,
+  read: (place) =>
+    Result.map(redisAt(place, TransportOptions.ofBroker), (options) =>
+      Layer.unwrap(Effect.map(redisDoor, ({ both }) => both(place.url, options, ofResults)))
+    )
+})
+
+const redisSchemes = ["redis", "rediss", "redis+socket", "sentinel", "redis+cluster", "rediss+cluster"]
+
+const each = <A>(schemes: ReadonlyArray<string>, kind: A) => Object.fromEntries(schemes.map((name) => [name, kind]))
+
+const transports: Readonly<Record<string, Kind<Connection>>> = {
+  memory: {
+    local: true,
+    read: (place) => without(place, Result.succeed(Connection.layer.pipe(Layer.provide(MemoryTransport.layer))))
   },
-  layer: (url) => Amqp.layer(Redacted.value(url))
+  ...each(["amqp", "amqps", "pyamqp"], amqp),
+  ...each(redisSchemes, redis)
 }
 
-const transports: Readonly<Record<string, Transport>> = {
-  memory: { local: true, layer: () => Connection.layer.pipe(Layer.provide(MemoryTransport.layer)) },
-  amqp,
-  amqps: amqp,
-  pyamqp: amqp
-}
-
-const backends: Readonly<Record<string, Backend>> = {
-  memory: { local: true, layer: () => MemoryBackend.layer }
+const backends: Readonly<Record<string, Kind<ResultBackend, Connection>>> = {
+  memory: { local: true, read: (place) => without(place, Result.succeed(MemoryBackend.layer)) },
+  // Over the broker, to who sent the task and to nobody else.
+  rpc: { local: false, read: (place) => without(place, Result.succeed(RpcBackend.layer)) },
+  ...each(redisSchemes, redisResults)
 }
 
 export interface Broker {
@@ -70,66 +134,106 @@ export interface Broker {
 }
 
 export interface Flags {
-  readonly broker: Option.Option<Url>
-  readonly resultBackend: Option.Option<Url>
+  readonly broker: Option.Option<Secret>
+  readonly resultBackend: Option.Option<Secret>
+  readonly brokerTransportOptions: Option.Option<Secret>
+  readonly resultBackendTransportOptions: Option.Option<Secret>
+}
+
+/** No flags: for programs that are told by their environment. */
+export const environment: Flags = {
+  broker: Option.none(),
+  resultBackend: Option.none(),
+  brokerTransportOptions: Option.none(),
+  resultBackendTransportOptions: Option.none()
 }
 
 interface Named {
-  readonly url: Url
+  readonly text: string
   /** What said so. */
   readonly where: string
 }
 
-const read = (flag: Option.Option<Url>, name: string, variable: string): Effect.Effect<Option.Option<Named>> =>
+const read = (flag: Option.Option<Secret>, name: string, variable: string): Effect.Effect<Named | undefined> =>
   Option.isSome(flag)
-    ? Effect.succeedSome({ url: flag.value, where: name })
-    : Effect.map(Effect.orDie(Config.option(Config.Redacted(variable))), (found) =>
+    ? Effect.succeed({ text: Redacted.value(flag.value), where: name })
+    : Effect.map(Effect.orDie(Config.option(Config.Redacted(variable))), (found) => {
+        const text = Option.match(found, { onNone: () => "", onSome: Redacted.value })
         // A variable that is set to nothing is one that is not set.
-        Option.map(
-          Option.filter(found, (url) => Redacted.value(url) !== ""),
-          (url) => ({ url, where: variable })
-        )
-      )
+        return text === "" ? undefined : { text, where: variable }
+      })
 
 const find = <A>(
   known: Readonly<Record<string, A>>,
   what: "transport" | "result backend",
-  { url, where }: Named
+  { text, where }: Named
 ): Effect.Effect<A, UsageError> => {
-  const text = Redacted.value(url)
   const scheme = BrokerUrl.schemeOf(text)
   return scheme !== undefined && Object.hasOwn(known, scheme)
     ? Effect.succeed(known[scheme]!)
     : Effect.fail(new UsageError({ text: BrokerUrl.refusal(text, where, Object.keys(known), what) }))
 }
 
-const shown = ({ url }: Named): string => BrokerUrl.mask(Redacted.value(url))
+const layerOf = <A, R>(kind: Kind<A, R>, what: string, url: Named, options: Named | undefined) => {
+  const shown = BrokerUrl.mask(url.text)
+  return Result.match(kind.read({ url: url.text, options: options?.text ?? "" }), {
+    onFailure: (wrong) => {
+      const beside = options === undefined ? "" : ` (with ${options.where})`
+      return Effect.fail(new UsageError({ text: `${url.where} is ${shown}${beside}: ${wrong}` }))
+    },
+    onSuccess: (layer) =>
+      Effect.succeed(
+        Layer.catch(layer, ({ message }) =>
+          Layer.effectContext(
+            Effect.fail(new CannotConnect({ message: `The ${what} ${shown} is not to be had: ${message}` }))
+          )
+        )
+      )
+  })
+}
+
+const ofResults = (options: Named | undefined): Effect.Effect<TransportOptions.OfResults, UsageError> =>
+  Result.match(TransportOptions.ofResults(options?.text ?? ""), {
+    onFailure: (wrong) => Effect.fail(new UsageError({ text: `${options?.where}: ${wrong}` })),
+    onSuccess: Effect.succeed
+  })
 
 /** For clients, who end when there is no broker. */
 export const connected = (broker: Broker): Layer.Layer<Connection | ResultBackend, Unavailable> =>
-  Layer.catch(broker.layer, ({ message }) =>
-    Layer.effectContext(
-      Effect.fail(new Unavailable({ text: `The broker ${broker.transport} is not to be had: ${message}` }))
-    )
-  )
+  Layer.catch(broker.layer, ({ message }) => Layer.effectContext(Effect.fail(new Unavailable({ text: message }))))
 
-/** Of the flags, else of `APIUM_BROKER_URL` and `APIUM_RESULT_BACKEND`, else memory. Connects to nothing yet. */
+/**
+ * Of the flags, else of `APIUM_BROKER_URL` and `APIUM_RESULT_BACKEND`, else memory; a Redis keeps the results of who names no place for them.
+ * Connects to nothing yet.
+ */
 export const resolve = Effect.fnUntraced(function* (flags: Flags): Effect.fn.Return<Broker, UsageError> {
-  const memory = { url: Redacted.make("memory://"), where: "The default" }
-  const broker = Option.getOrElse(yield* read(flags.broker, "--broker", "APIUM_BROKER_URL"), () => memory)
-  const results = Option.getOrElse(
-    yield* read(flags.resultBackend, "--result-backend", "APIUM_RESULT_BACKEND"),
-    () => memory
+  const memory: Named = { text: "memory://", where: "The default" }
+  const broker = (yield* read(flags.broker, "--broker", "APIUM_BROKER_URL")) ?? memory
+  const brokerOptions = yield* read(
+    flags.brokerTransportOptions,
+    "--broker-transport-options",
+    "APIUM_BROKER_TRANSPORT_OPTIONS"
   )
-  const { fault, layer, local } = yield* find(transports, "transport", broker)
-  const wrong = fault?.(Redacted.value(broker.url))
-  if (wrong !== undefined) return yield* new UsageError({ text: `${broker.where} is ${shown(broker)}: ${wrong}` })
+  const transport = yield* find(transports, "transport", broker)
+  const named = yield* read(flags.resultBackend, "--result-backend", "APIUM_RESULT_BACKEND")
+  const resultOptions = yield* read(
+    flags.resultBackendTransportOptions,
+    "--result-backend-transport-options",
+    "APIUM_RESULT_BACKEND_TRANSPORT_OPTIONS"
+  )
+  const results = named ?? (transport === redis ? broker : memory)
   const backend = yield* find(backends, "result backend", results)
   return {
-    transport: shown(broker),
-    results: shown(results),
-    local,
+    transport: BrokerUrl.mask(broker.text),
+    results: BrokerUrl.mask(results.text),
+    local: transport.local,
     localResults: backend.local,
-    layer: Layer.merge(layer(broker.url), backend.layer(results.url))
+    layer:
+      transport === redis && results.text === broker.text
+        ? yield* layerOf(redisBoth(yield* ofResults(resultOptions)), "broker", broker, brokerOptions)
+        : Layer.provideMerge(
+            yield* layerOf(backend, "result backend", results, resultOptions),
+            yield* layerOf(transport, "broker", broker, brokerOptions)
+          )
   }
 })

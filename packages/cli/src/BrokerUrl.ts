@@ -26,14 +26,6 @@ export const maskWithin = (text: string): string => text.replaceAll(/[a-z][a-z\d
 /** `memory` of `memory://`; nothing for what is no URL. */
 export const schemeOf = (url: string): string | undefined => /^([a-z][a-z\d+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase()
 
-/** Schemes that Celery knows, and what is to bring them. */
-export const toCome: ReadonlyMap<string, string> = new Map([
-  ["rpc", "a result backend over the broker"],
-  ["redis", "@apium/transport-redis"],
-  ["rediss", "@apium/transport-redis"],
-  ["sentinel", "@apium/transport-redis"]
-])
-
 /**
  * What is wrong with a URL whose scheme is none of `supported`, and what to do. `where` is what said so: a variable or a flag.
  * The password is not in it.
@@ -47,7 +39,7 @@ export const refusal = (
   const shown = mask(url)
   const known = [...supported]
   const meant = (scheme: string) => {
-    const found = nearest(scheme, [...known, ...toCome.keys()])
+    const found = nearest(scheme, known)
     return found === undefined ? "" : ` Did you mean ${found}://?`
   }
   const today = `Supported today: ${known.map((one) => `${one}://`).join(", ")}. In memory means inside of this process.`
@@ -56,8 +48,5 @@ export const refusal = (
     const named = /^[a-z]*/i.exec(url)![0].toLowerCase()
     return `${where} is ${shown}: a URL begins with its ${what}.${meant(named)}\n${today}`
   }
-  const needed = toCome.get(scheme)
-  return needed === undefined
-    ? `${where} is ${shown}: there is no ${what} named ${scheme}.${meant(scheme)}\n${today}`
-    : `${where} is ${shown}: ${scheme}:// needs ${needed}, which is still to come.\n${today}`
+  return `${where} is ${shown}: there is no ${what} named ${scheme}.${meant(scheme)}\n${today}`
 }

@@ -20,7 +20,17 @@ export const root = Command.make("apium").pipe(
     ),
     resultBackend: Flag.Redacted("result-backend").pipe(
       Flag.withMetavar("url"),
-      Flag.withDescription("Where results are kept; default: APIUM_RESULT_BACKEND, else memory://"),
+      Flag.withDescription("Where results are kept; default: APIUM_RESULT_BACKEND, else the broker if it is a Redis"),
+      Flag.optional
+    ),
+    brokerTransportOptions: Flag.Redacted("broker-transport-options").pipe(
+      Flag.withMetavar("json"),
+      Flag.withDescription("Kombu's options of a Redis; default: APIUM_BROKER_TRANSPORT_OPTIONS"),
+      Flag.optional
+    ),
+    resultBackendTransportOptions: Flag.Redacted("result-backend-transport-options").pipe(
+      Flag.withMetavar("json"),
+      Flag.withDescription("The same of the result backend; default: APIUM_RESULT_BACKEND_TRANSPORT_OPTIONS"),
       Flag.optional
     )
   })

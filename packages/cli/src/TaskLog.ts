@@ -32,6 +32,10 @@ const ended = (task: string, outcome: Outcome, now: number, runtime: string): Ef
       return Effect.logError(`Hard time limit (${outcome.timeLimit}s) exceeded for ${task}`)
     case "Lost":
       return Effect.logError(`Task ${task} lost: ${outcome.text}`)
+    case "Replace":
+      return Effect.logInfo(`Task ${task} replaced by ${outcome.signature.task}`)
+    case "Join":
+      return Effect.logDebug(`Task ${task} waits for the ${outcome.join.results.length} tasks of a chord`)
   }
 }
 

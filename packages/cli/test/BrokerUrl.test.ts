@@ -37,21 +37,16 @@ describe("a text that a URL has got into", () => {
 })
 
 describe("a broker URL that cannot be used", () => {
-  it("of a transport that is to come says what brings it", () => {
-    assert.include(refusal("rpc://"), "rpc:// needs a result backend over the broker, which is still to come")
-    assert.include(refusal("redis://host"), "redis:// needs @apium/transport-redis, which is still to come")
-  })
-
   it("of no transport at all suggests what was meant", () => {
     assert.include(refusal("memroy://"), "Did you mean memory://?")
     assert.include(refusal("mem://"), "Did you mean memory://?")
     assert.include(refusal("amqq://host"), "Did you mean amqp://?")
-    assert.include(refusal("redis"), "Did you mean redis://?")
+    assert.include(refusal("amqp"), "Did you mean amqp://?")
     assert.notInclude(refusal("kafka://host"), "Did you mean")
   })
 
   it("says what is supported", () => {
-    for (const url of ["redis://host", "kafka://host", "nonsense"]) {
+    for (const url of ["kafka://host", "nonsense"]) {
       assert.include(refusal(url), "Supported today: memory://, amqp://")
     }
     assert.include(

@@ -28,6 +28,15 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })("ap
         assert.match(called.stdout, /^[\da-f-]{36}\n$/)
         yield* Effect.promise(() => worker.says(`[${called.stdout.trim()}] succeeded`))
 
+        // Results over the broker are this call's own, and the worker's that sends them there.
+        const results = start(["worker", "-A", "tasks.ts", "-Q", "r", ...broker, "--result-backend", "rpc://"])
+        yield* Effect.promise(() => results.says("ready."))
+        const call = ["call", "proj.add", "-Q", "r", "--args=[2,40]", "--wait", ...broker]
+        const waited = yield* apium([...call, "--result-backend", "rpc://"])
+        assert.deepStrictEqual(waited, { code: 0, stdout: "42\n", stderr: "" })
+        results.signal("SIGTERM")
+        assert.strictEqual((yield* Effect.promise(() => results.exit)).code, 0)
+
         const limited = yield* apium(["control", "rate_limit", "proj.add", "10/m"], { APIUM_BROKER_URL: rabbit.url() })
         assert.include(limited.stdout, "new rate limit set successfully")
 
@@ -154,9 +163,9 @@ describe("a URL of AMQP", () => {
 
   it.effect("holds no results", () =>
     Effect.gen(function* () {
-      const { code, stderr } = yield* apium(["call", "x", "--broker", "amqp://h", "--result-backend", "rpc://"])
+      const { code, stderr } = yield* apium(["call", "x", "--broker", "amqp://h", "--result-backend", "amqp://h"])
       assert.strictEqual(code, 64)
-      assert.include(stderr, "--result-backend is rpc://: rpc:// needs a result backend over the broker")
+      assert.include(stderr, "--result-backend is amqp://h: there is no result backend named amqp")
     })
   )
 })

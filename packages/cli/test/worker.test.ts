@@ -134,8 +134,8 @@ describe("a broker that is not there", () => {
       const mistyped = yield* apium(ping, { APIUM_BROKER_URL: "redsi://:hunter2@host/0" })
       assert.include(mistyped.stderr, "APIUM_BROKER_URL is redsi://:**@host/0: there is no transport named redsi")
       assert.include(mistyped.stderr, "Did you mean redis://?")
-      const results = yield* apium(ping, { APIUM_RESULT_BACKEND: "redis://host" })
-      assert.include(results.stderr, "APIUM_RESULT_BACKEND is redis://host: redis:// needs @apium/transport-redis")
+      const results = yield* apium(ping, { APIUM_RESULT_BACKEND: "mongodb://host" })
+      assert.include(results.stderr, "APIUM_RESULT_BACKEND is mongodb://host: there is no result backend named mongodb")
       assert.strictEqual((yield* apium(ping, { APIUM_BROKER_URL: "" })).code, 0)
       assert.strictEqual((yield* apium(ping, { APIUM_BROKER_URL: "MEMORY://" })).code, 0)
       // A flag counts more.

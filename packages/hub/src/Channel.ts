@@ -75,11 +75,11 @@ export interface Channel {
    * of this channel, or of each (`capabilities.prefetch`). A bound below what is held takes nothing back; 0 stops all deliveries,
    * and `Infinity`, the beginning, is no bound.
    *
-   * With `prefetch: "consumer"` (AMQP 0-9-1; RabbitMQ 4.3 and quorum queues refuse the other) a smaller bound cancels consumers
-   * and begins them again, a larger one adds a `basic.consume` for the difference. Not so where a consumer's leaving would show:
-   * one that is exclusive, or whose queue was declared over the same link with `autoDelete`, as a stream or with
-   * `x-single-active-consumer`. Such a consumer is sent what its own prefetch allows (1,000 where that is
-   * none and the bound is smaller), and handed what the bound does.
+   * With `prefetch: "consumer"` (AMQP 0-9-1; quorum queues refuse the other, and RabbitMQ 4.3 takes it for this one) a smaller
+   * bound cancels consumers and begins them again, a larger one adds a `basic.consume` for the difference. Not so where a
+   * consumer's leaving would show: one that is exclusive, or whose queue was declared over the same link with `autoDelete`, as a
+   * stream or with `x-single-active-consumer`. Such a consumer is sent what its own prefetch allows (1,000 where that is none and
+   * the bound is smaller), and handed what the bound does.
    */
   readonly qos: (prefetch: number) => Effect.Effect<void, HubError>
   readonly get: (queue: string) => Effect.Effect<Option.Option<Delivery>, HubError>

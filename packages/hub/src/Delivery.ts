@@ -27,11 +27,23 @@ export interface Delivery {
   readonly redelivered: boolean
   /** How often it was delivered before, where that is known. */
   readonly deliveryCount: Option.Option<number>
+  /**
+   * Whether it is for sure still ours, asked in the moment before its work begins: a process that was stopped for a while (a laptop asleep)
+   * may find that others have its messages by now. `false`: leave it, and `release` it. Left out: only a lost link takes it away.
+   */
+  readonly held?: (() => boolean) | undefined
   /** Settling twice is a no-op that is counted: the first one wins. After a lost link, too. */
   readonly ack: Effect.Effect<void, HubError>
   readonly reject: (options: { readonly requeue: boolean }) => Effect.Effect<void, HubError>
   /** Gives back what nobody has looked at: next in line and, where the broker can tell, not counted as a delivery. */
   readonly release: Effect.Effect<void, HubError>
+  /**
+   * Gives back what is not to be dealt with before this time (milliseconds since the epoch, by this machine's clock): until then it
+   * waits in the transport's store, holds neither memory nor prefetch here, and outlives us. It keeps its priority, and this is not
+   * counted as a delivery. It may come up to half a second before its time, for whoever takes it to hold that long. When it
+   * fails, the delivery is unsettled as before. Left out where the transport cannot, and without acknowledgements.
+   */
+  readonly postpone?: ((notBefore: number) => Effect.Effect<void, HubError>) | undefined
 }
 
 /** How often the queue has delivered it before: quorum queues write it into the headers of what comes again. */

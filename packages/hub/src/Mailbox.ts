@@ -70,7 +70,7 @@ const requestExchange = ({ namespace }: Options) =>
 const replyExchange = (name: string) => Exchange.direct(name, { durable: false })
 
 /**
- * With Python's arguments, and exclusive, as Celery's own are from 5.6 on: RabbitMQ 4.3 refuses transient queues that are not
+ * With Python's arguments, and exclusive, as Celery's own are on its main branch: RabbitMQ 4.3 refuses transient queues that are not
  * (541), and a durable one cannot be reached while its node of a cluster is down. Only its owner declares it.
  */
 const transient = (name: string): Queue.Queue =>

@@ -2,6 +2,7 @@
  * A message: bytes, the fourteen basic properties of AMQP 0-9-1 (section 4.2.6 of the specification), and headers. A
  * value: whoever holds one must not write to its body.
  */
+import { brokerHeaders } from "@apium/protocol/kombu/BrokerHeaders"
 import type { Arguments } from "./Exchange.ts"
 
 export interface Properties {
@@ -38,7 +39,7 @@ export interface Route {
   /**
    * Not to be delivered before this time, in milliseconds since the epoch. `capabilities.delay` says who keeps the
    * message until then: a store to the millisecond, a lattice for whole seconds, so that it comes up to one second early; where
-   * that is the worker, the transport delivers at once. `DelayRefused` is of a broker that should, and does not.
+   * that is a consumer or the worker, the transport delivers at once. `DelayRefused` is of a broker that should, and does not.
    */
   readonly notBefore?: number | undefined
 }
@@ -49,20 +50,6 @@ export const make = (body: Uint8Array, properties: Properties = {}, headers: Arg
   headers
 })
 
-/** What a broker wrote about one delivery (RabbitMQ's names), and what it routes by beside the routing key. */
-const delivered: ReadonlySet<string> = new Set([
-  "x-death",
-  "x-first-death-exchange",
-  "x-first-death-queue",
-  "x-first-death-reason",
-  "x-last-death-exchange",
-  "x-last-death-queue",
-  "x-last-death-reason",
-  "x-delivery-count",
-  "x-acquired-count",
-  "CC"
-])
-
 /**
  * What may be published again as our own. RabbitMQ refuses another user's `userId` (406), routes to what `CC` names a second
  * time, and drops what has been dead-lettered by the same queue before (`x-death`): a message that is delayed twice.
@@ -70,10 +57,10 @@ const delivered: ReadonlySet<string> = new Set([
 export const republishable = (message: Message): Message => {
   const { body, properties, headers } = message
   const names = Object.keys(headers)
-  if (properties.userId === undefined && !names.some((name) => delivered.has(name))) return message
+  if (properties.userId === undefined && !names.some((name) => brokerHeaders.has(name))) return message
   return {
     body,
     properties: { ...properties, userId: undefined },
-    headers: Object.fromEntries(names.filter((name) => !delivered.has(name)).map((name) => [name, headers[name]]))
+    headers: Object.fromEntries(names.filter((name) => !brokerHeaders.has(name)).map((name) => [name, headers[name]]))
   }
 }

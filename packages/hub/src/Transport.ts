@@ -21,9 +21,17 @@ export interface Capabilities {
   readonly heartbeats: boolean
   /** Who counts deliveries: the queue (quorum), the store, or nobody, so that we republish with a count of our own. */
   readonly deliveryCount: "queue" | "store" | "republish"
-  /** Who keeps a message until `notBefore`: the store, a lattice of queues with a TTL, or the worker that got it. */
-  readonly delay: "store" | "lattice" | "worker"
+  /**
+   * Who keeps a message until `notBefore`: the store, a lattice of queues with a TTL, the store once a consumer has met it and
+   * postpones it (`Delivery.postpone`; to a publisher it is as `worker`), or the worker that got it.
+   */
+  readonly delay: "store" | "lattice" | "consumer" | "worker"
   readonly priority: "highest-first" | "lowest-first"
+  /**
+   * Of what type the exchange of Celery's events is here (celery/events/event.py `get_exchange`): fanout on Redis, where a fanout exchange
+   * goes by patterns and is kept by nobody who does not listen.
+   */
+  readonly eventExchange: "topic" | "fanout"
 }
 
 /** One link to the broker. */

@@ -31,7 +31,8 @@ const makeBrokers = (names: ReadonlyArray<string>) => {
       heartbeats: false,
       deliveryCount: "store",
       delay: "store",
-      priority: "highest-first"
+      priority: "highest-first",
+      eventExchange: "topic"
     },
     connect: Effect.suspend(() => {
       asked.push(name)

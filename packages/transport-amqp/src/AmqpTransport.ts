@@ -26,7 +26,8 @@ export const capabilities: Capabilities = {
   heartbeats: true,
   deliveryCount: "republish",
   delay: "lattice",
-  priority: "highest-first"
+  priority: "highest-first",
+  eventExchange: "topic"
 }
 
 /** One broker, or several that stand in for each other. */

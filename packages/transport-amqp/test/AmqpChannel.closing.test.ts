@@ -8,7 +8,7 @@ import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
-import { print, times } from "./support/Figures.ts"
+import { print, times } from "../../../test/support/Figures.ts"
 import { random } from "./support/Walk.ts"
 
 const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layerTransport(rabbit.url()))).pipe(

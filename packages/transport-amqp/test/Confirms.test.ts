@@ -6,7 +6,7 @@ import * as Method from "@apium/protocol/amqp/Method"
 import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { print, times } from "./support/Figures.ts"
+import { print, times } from "../../../test/support/Figures.ts"
 import { random } from "./support/Walk.ts"
 
 const message = Message.make(new Uint8Array(10))

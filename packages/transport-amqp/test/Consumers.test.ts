@@ -5,7 +5,7 @@ import * as Amqp from "@apium/transport-amqp/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Queue, Stream } from "effect"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
-import { heap, mebibytes, print, times } from "./support/Figures.ts"
+import { heap, mebibytes, print, times } from "../../../test/support/Figures.ts"
 import { walk } from "./support/Walk.ts"
 
 const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layerTransport(rabbit.url()))).pipe(

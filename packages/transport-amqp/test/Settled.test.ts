@@ -7,7 +7,7 @@ import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Latch, Metric, Option, Scope, Stream } from "effect"
 import { atEveryStep } from "../../hub/test/support/everyStep.ts"
-import { growth, heap, mebibytes, print, times } from "./support/Figures.ts"
+import { growth, heap, mebibytes, print, times } from "../../../test/support/Figures.ts"
 import { random } from "./support/Walk.ts"
 
 const link = Effect.flatMap(Transport, ({ connect }) => connect)

@@ -7,7 +7,7 @@ import { Client, MemoryBackend, Task, Tasks, Worker } from "@apium/worker"
 import { assert, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Queue, Schema, Stream } from "effect"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
-import { print } from "./support/Figures.ts"
+import { print } from "../../../test/support/Figures.ts"
 
 const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
 

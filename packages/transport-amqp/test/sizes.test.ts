@@ -7,7 +7,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
-import * as Figures from "./support/Figures.ts"
+import * as Figures from "../../../test/support/Figures.ts"
 
 const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layerTransport(rabbit.url()))).pipe(
   Layer.provideMerge(RabbitMq.shared)

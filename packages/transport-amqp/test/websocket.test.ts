@@ -6,7 +6,7 @@ import * as Amqp from "@apium/transport-amqp/websocket"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
-import { until } from "./support/Figures.ts"
+import { until } from "../../../test/support/Figures.ts"
 import { server } from "./support/Mute.ts"
 import { relay } from "./support/Relay.ts"
 

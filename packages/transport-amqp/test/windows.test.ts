@@ -5,7 +5,7 @@ import { Transport } from "@apium/hub/Transport"
 import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import { print, times } from "./support/Figures.ts"
+import { print, times } from "../../../test/support/Figures.ts"
 import { random, walk } from "./support/Walk.ts"
 
 const link = Effect.flatMap(Transport, ({ connect }) => connect)

@@ -6,32 +6,44 @@
  *   put ──LPUSH──▶ queue, queue\x06\x163, ...\x066, ...\x069 ──claim──▶ unacked, unacked_index ──settle──▶ gone
  *                    ▲                            │ unreadable             │
  *                    │                            ▼                        ├─ restore: given back
- *                    │                     queue.unreadable                └─ recover: its owner died, or forgot it
- *                    └─────────────────────────────────────────────────────┘
+ *                    │                     queue.unreadable                ├─ recover: its owner died, or forgot it
+ *                    ├─────────────────────────────────────────────────────┤
+ *                    └────────────── move ─────── queue.delayed ◀──────────┴─ postpone: not due (`internal/Delayed`)
  * ```
  *
  * Kombu pops, and then notes what it popped; who dies between loses the message. Here it is one script, and waiting takes nothing. Each
  * store is an owner, whose life it renews; when that ends, any other store gives back what it held (`apium.owners`: owner by the time
  * his lease is over). Tags start with the name of their owner. Python sees tags, and restores them by their age as ever.
  *
+ * A time to live (`expiration`, `x-message-ttl`) begins with our `put`, by our clock, and stands in the envelope; who takes the message here
+ * heeds it. Of what Python sent it is carried, for its envelopes do not say when it began, and Python heeds none; `x-expires` is nobody's.
+ *
  * Every verb fails when the link is lost; a store does not come back.
  */
-import type { HubError } from "@apium/hub/HubError"
+import { DelayRefused, fail, type HubError } from "@apium/hub/HubError"
 import type { VirtualStore } from "@apium/hub/virtual/VirtualStore"
 import * as RedisKeys from "@apium/protocol/kombu/RedisKeys"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Redis from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
-import { chunked, settling } from "./internal/batches.ts"
-import { Ears, type Fanouts, type Listen } from "./internal/Ears.ts"
+import { Claims } from "./internal/Claims.ts"
+import { Delayed } from "./internal/Delayed.ts"
+import { type Bound, Bindings, bound as nothingBound } from "./internal/Bindings.ts"
+import { Ears, type Fanouts } from "./internal/Ears.ts"
 import * as entries from "./internal/entries.ts"
 import * as errors from "./internal/errors.ts"
+import type { QueueOrderStrategy } from "./internal/Order.ts"
+import { putting } from "./internal/putting.ts"
 import { Recovery } from "./internal/Recovery.ts"
 import * as scripts from "./internal/scripts.ts"
-import { Waiting } from "./internal/Waiting.ts"
+import { Waiting, type Watch } from "./internal/Waiting.ts"
+import type { RedisLink } from "./RedisLink.ts"
+
+export type { Heard, RedisLink } from "./RedisLink.ts"
 
 /** Kombu's transport options of the same names; all who share the queues must agree on them. */
 export interface Options extends Omit<RedisKeys.Options, "db"> {
@@ -39,31 +51,29 @@ export interface Options extends Omit<RedisKeys.Options, "db"> {
   readonly visibilityTimeout?: Duration.Input | undefined
   /** How long after this store's last sign of life it is dead for the others. It gives one three times in that time. Default 30 s. */
   readonly lease?: Duration.Input | undefined
-}
-
-/** A connection to Redis. */
-export interface RedisLink {
-  readonly redis: Redis.Redis["Service"]
-  /** The database's number, which is a part of fanout channels. */
-  readonly database: number
-  /** Every message on the channels of this pattern, for as long as the scope lives. */
-  readonly listen: Listen
-  /** Never succeeds; fails when the connection is gone, or that which listens. */
-  readonly lost: Effect.Effect<never, HubError>
-  /** Cuts it: whatever waits for an answer fails. */
-  readonly cut: Effect.Effect<void>
+  /**
+   * Which of the queues that one consumer takes from comes first, where their messages have the same priority: `round_robin`, one message
+   * of each in turn, `sorted`, by name, or `priority`, in the order in which they are given. Default `round_robin`.
+   */
+  readonly queueOrderStrategy?: QueueOrderStrategy | undefined
 }
 
 /** What the links of one transport know of each other. */
 export interface Shared {
   /** Owners whose link was lost: the next link gives back what they held. */
   readonly dead: Set<string>
-  /** Members of binding sets by their queue, to go with it. */
-  readonly bound: Map<string, Map<string, string>>
+  readonly bound: Bound
   readonly fanouts: Fanouts
+  /** `x-message-ttl` of the queues that have one, in milliseconds. */
+  readonly timesToLive: Map<string, number>
 }
 
-export const shared = (): Shared => ({ dead: new Set(), bound: new Map(), fanouts: new Map() })
+export const shared = (): Shared => ({
+  dead: new Set(),
+  bound: nothingBound(),
+  fanouts: new Map(),
+  timesToLive: new Map()
+})
 
 export interface RedisStore {
   readonly store: VirtualStore
@@ -77,35 +87,43 @@ export interface RedisStore {
 export const make = Effect.fnUntraced(function* (
   link: RedisLink,
   options: Options = {},
-  { bound, dead, fanouts }: Shared = shared()
+  { bound, dead, fanouts, timesToLive }: Shared = shared()
 ): Effect.fn.Return<RedisStore, HubError, Scope.Scope> {
   const { redis } = link
   const keys = RedisKeys.make({ ...options, db: link.database })
   const scope = yield* Effect.scope
+  const clock = yield* Clock.Clock
+  const fork = Effect.runForkWith(yield* Effect.context())
   const owner = `apium:${crypto.randomUUID()}`
   const held = new Map<string, entries.Held>()
   const lost = Deferred.makeUnsafe<never, HubError>()
-  const waiting = new Waiting(redis, keys)
+  const waiting = new Waiting(keys)
   const spaces = [keys.unacked, keys.unackedIndex, keys.key("apium.owners")] as const
   const lease = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "30 seconds"))
-  let claimed = 0
 
   const lose = (error: HubError): Effect.Effect<HubError> =>
     Effect.suspend(() => {
       if (error.reason._tag !== "ConnectionLost") return Effect.succeed(error)
-      if (!Deferred.doneUnsafe(lost, Effect.fail(error))) return Effect.succeed(error)
+      if (Deferred.isDoneUnsafe(lost)) return Effect.succeed(error)
+      // First: who waits for the loss goes on at once, and may end the fiber that we are in.
       dead.add(owner)
+      ears.lost()
+      Deferred.doneUnsafe(lost, Effect.fail(error))
       waiting.fail(error)
       return Effect.as(link.cut, error)
     })
-  const failing = <A>(work: Effect.Effect<A, Redis.RedisError>): Effect.Effect<A, HubError> =>
-    Effect.catch(work, (error) => Effect.flatMap(lose(errors.hubError(error)), Effect.fail))
+  /** `key`: what it was about, where the reply does not say. */
+  const failing = <A>(work: Effect.Effect<A, Redis.RedisError>, key?: string): Effect.Effect<A, HubError> =>
+    Effect.catch(work, (error) => Effect.flatMap(lose(errors.hubError(error, key)), Effect.fail))
   const attempt = <A>(work: () => A): Effect.Effect<A, HubError> =>
     Effect.try({ try: work, catch: (error) => error as HubError })
 
   const ears = new Ears(link.listen, fanouts, failing, (queue) => waiting.wake(queue, 1))
 
+  const bindings = new Bindings(redis, keys, bound, failing)
+
   const recovery = new Recovery({
+    clock,
     redis,
     keys,
     spaces,
@@ -114,123 +132,105 @@ export const make = Effect.fnUntraced(function* (
     visibility: Duration.toSeconds(Duration.fromInputUnsafe(options.visibilityTimeout ?? "1 hour")),
     lease,
     failing,
-    unheard: lose
+    unheard: lose,
+    wake: (queue, count) => waiting.wake(queue, count)
   })
 
-  const unreadable = (queue: string) => keys.key(`${queue}.unreadable`)
+  const delayed = new Delayed({
+    redis,
+    keys,
+    consumer: owner,
+    gone: [...dead],
+    lease,
+    held,
+    failing,
+    wake: (queue, count) => waiting.wake(queue, count)
+  })
 
-  const put: VirtualStore["put"] = (queue, puts) =>
-    Effect.flatMap(
-      attempt(() => {
-        const lists = new Map<string, Array<string>>()
-        for (const put of puts) {
-          const list = keys.queue(queue, put.message.properties.priority ?? 0)
-          const texts = lists.get(list)
-          const text = entries.encode(put, crypto.randomUUID())
-          if (texts === undefined) lists.set(list, [text])
-          else texts.push(text)
-        }
-        return lists
-      }),
-      (lists) =>
-        Effect.as(
-          Effect.forEach(
-            lists,
-            ([list, texts]) =>
-              Effect.map(failing(redis.send("LPUSH", list, ...texts)), () => waiting.wake(queue, texts.length)),
-            { discard: true }
-          ),
-          // Kombu's queues are lists, and a list comes with its first message.
-          true
-        )
-    )
+  const claims = new Claims({
+    clock,
+    redis,
+    keys,
+    spaces,
+    owner,
+    held,
+    lease,
+    strategy: options.queueOrderStrategy ?? "round_robin",
+    ears,
+    waiting,
+    failing
+  })
 
   const take: VirtualStore["take"] = Effect.fnUntraced(function* (queues, max) {
     for (const queue of queues) yield* ears.follow(queue, scope)
-    const heard = ears.take(queues, max)
+    const heard = ears.take(queues, max, clock.currentTimeMillisUnsafe())
     if (heard.length > 0) return heard
-    const sources = queues.flatMap((queue) =>
-      keys.queueLists(queue).map((list) => ({ list, queue, unreadable: unreadable(queue) }))
-    )
-    const first = claimed
-    claimed += max
-    const flat = yield* failing(redis.eval(scripts.claim)(spaces, sources, owner, lease / 1000, first, max))
-    const taken: Array<entries.Taken> = []
-    for (let at = 0; at < flat.length; at += 3) {
-      const one = entries.read(flat[at]!, flat[at + 1]!, flat[at + 2]!)
-      if (one.held === undefined) {
-        const { fault, queue, tag } = one
-        // Where that fails, it is overdue one day, and put aside then; the others are taken.
-        yield* Effect.ignore(
-          failing(redis.eval(scripts.setAside)(keys.unacked, keys.unackedIndex, unreadable(queue), tag, fault, queue))
-        )
-        continue
-      }
-      held.set(one.tag, one.held)
-      taken.push(one)
-    }
-    return taken.map(({ held, tag }) => entries.stored(tag, held))
+    return yield* claims.take(queues, max)
   })
 
-  const settleNow = (tags: ReadonlyArray<string>) =>
-    chunked(tags, 1000, (some) => failing(redis.eval(scripts.settle)(keys.unacked, keys.unackedIndex, some)))
-  const settleSoon = settling(settleNow)
-  const settle: VirtualStore["settle"] = (tags) =>
-    Effect.suspend(() => {
-      const stored = tags.filter((tag) => !ears.settle(tag))
-      for (const tag of stored) held.delete(tag)
-      return stored.length === 0 ? Effect.void : settleSoon(stored)
-    })
-
-  const restore: VirtualStore["restore"] = (tags, { side, counted = true }) =>
-    Effect.gen(function* () {
-      const near = side === "near"
-      const returns: Array<scripts.Return> = []
-      // The nearest is pushed last, so that the order given is the order they come out in.
-      for (const tag of near ? tags.toReversed() : tags) {
-        const one = ears.restore(tag, near, counted) ? undefined : held.get(tag)
-        if (one === undefined) continue
-        held.delete(tag)
-        const { envelope, queue } = one
-        const text = yield* attempt(() => entries.again(envelope, counted))
-        returns.push({ tag, text, list: keys.queue(queue, envelope.properties.priority ?? 0) })
-      }
-      yield* chunked(returns, 500, (some) =>
-        failing(redis.eval(scripts.restore)(keys.unacked, keys.unackedIndex, near ? "RPUSH" : "LPUSH", some))
-      )
-    })
+  const postpone: VirtualStore["postpone"] = (tags, notBefore) =>
+    tags.some((tag) => ears.holds(tag))
+      ? fail(new DelayRefused({ text: "it was published to whoever listens, and is in no queue" }))
+      : delayed.postpone(tags, notBefore)
 
   const remove: VirtualStore["remove"] = (queue) =>
     Effect.gen(function* () {
-      const members = [...(bound.get(queue) ?? [])]
-      bound.delete(queue)
       fanouts.delete(queue)
+      timesToLive.delete(queue)
       const heard = ears.size(queue)
       yield* ears.forget(queue)
-      for (const [member, exchange] of members) yield* failing(redis.send("SREM", keys.binding(exchange), member))
+      yield* bindings.removeQueue(queue)
       // What we hold of it goes along, and does not come back in a queue of the same name.
-      yield* settle([...held].filter(([, one]) => one.queue === queue).map(([tag]) => tag))
-      return heard + (yield* failing(redis.eval(scripts.empty)(keys.queueLists(queue))))
+      yield* claims.settle([...held].filter(([, one]) => one.queue === queue).map(([tag]) => tag))
+      const parked = yield* delayed.empty(queue)
+      const removed = yield* failing(redis.eval(scripts.empty)(keys.queueLists(queue)))
+      claims.forget(queue)
+      return heard + parked + removed
     })
 
-  const member = (type: string, { queue, routingKey }: { readonly queue: string; readonly routingKey: string }) =>
-    keys.encodeBinding({ queue, routingKey, pattern: type === "topic" ? RedisKeys.topicPattern(routingKey) : "" })
-
   const store: VirtualStore = {
-    declare: () => Effect.void,
+    remote: true,
+    declare: ({ name, arguments: { "x-message-ttl": life } }) =>
+      Effect.sync(() => {
+        if (typeof life === "number" && life >= 0) timesToLive.set(name, life)
+      }),
+    /**
+     * A list of it, or a binding: kombu asks for the lists alone (`_has_queue`), and an empty list is none. Bound to an exchange of its own
+     * name, as Celery's queues are, or to one that was declared here; sets of other exchanges are not searched for among all keys. What
+     * others declared without a binding is there with its first message. So nobody can say of a name that it is no queue, and a
+     * mandatory message to the nameless exchange is stored, as kombu's are: a list comes with it.
+     */
+    has: (queue, exchanges) =>
+      Effect.flatMap(failing(redis.send<number>("EXISTS", ...keys.queueLists(queue))), (lists) =>
+        lists > 0 ? Effect.succeed(true) : bindings.knows(queue, new Set([queue, ...exchanges]))
+      ),
     remove,
-    put,
-    ready: (queues) => waiting.ready(queues, () => ears.any(queues)),
-    wake: () => Effect.void,
+    put: putting({ clock, redis, keys, timesToLive, waiting, failing }),
+    ready: (queues) => {
+      delayed.consume()
+      return waiting.ready(queues, () => ears.any(queues))
+    },
+    wake: (queues) => Effect.sync(() => waiting.pass(queues)),
     take,
-    settle,
-    restore,
+    settle: (tags) => Effect.suspend(() => (Deferred.isDoneUnsafe(lost) ? Deferred.await(lost) : claims.settle(tags))),
+    held: (tag) => {
+      if (recovery.sure && !Deferred.isDoneUnsafe(lost)) return held.has(tag) || ears.has(tag)
+      // Late, but it is said: what runs goes on as after any lost link, and what has not begun comes again.
+      fork(lose(recovery.overdue))
+      return false
+    },
+    restore: (tags, options) => claims.restore(tags, options),
+    postpone,
     size: (queue) =>
       Effect.map(failing(redis.eval(scripts.sizes)(keys.queueLists(queue))), (sizes) =>
         sizes.reduce((sum, size) => sum + size, ears.size(queue))
       ),
     purge: (queue) =>
-      Effect.map(failing(redis.eval(scripts.empty)(keys.queueLists(queue))), (count) => count + ears.purge(queue)),
+      Effect.zipWith(
+        failing(redis.eval(scripts.empty)(keys.queueLists(queue))),
+        delayed.empty(queue),
+        (waiting, parked) => waiting + parked + ears.purge(queue)
+      ),
     broadcast: (put) =>
       Effect.flatMap(
         attempt(() => entries.encode(put, crypto.randomUUID())),
@@ -239,46 +239,54 @@ export const make = Effect.fnUntraced(function* (
     bindings: {
       add: (exchange, binding) =>
         Effect.suspend(() => {
-          const own = bound.get(binding.queue) ?? new Map<string, string>()
-          const added = member(exchange.type, binding)
-          bound.set(binding.queue, own.set(added, exchange.name))
           if (exchange.type === "fanout") {
             const patterns = fanouts.get(binding.queue) ?? new Set<string>()
             fanouts.set(binding.queue, patterns.add(keys.fanoutPattern(exchange.name, binding.routingKey)))
           }
-          return Effect.asVoid(failing(redis.send("SADD", keys.binding(exchange.name), added)))
+          return bindings.add(exchange, binding)
         }),
       remove: (exchange, binding) =>
         Effect.suspend(() => {
           const patterns = fanouts.get(binding.queue)
           patterns?.delete(keys.fanoutPattern(exchange, binding.routingKey))
           if (patterns?.size === 0) fanouts.delete(binding.queue)
-          // Of what type the exchange was is not asked: one of the two is not there.
-          return Effect.asVoid(
-            failing(redis.send("SREM", keys.binding(exchange), member("direct", binding), member("topic", binding)))
-          )
+          return bindings.remove(exchange, binding)
         }),
-      list: (exchange) =>
-        Effect.map(failing(redis.send<ReadonlyArray<string>>("SMEMBERS", keys.binding(exchange))), (members) =>
-          members.flatMap((text) => {
-            const read = keys.decodeBinding(text)
-            return read === undefined ? [] : [{ queue: read.queue, routingKey: read.routingKey, arguments: {} }]
-          })
-        )
+      list: (exchange) => bindings.list(exchange)
     }
   }
 
   yield* Effect.forkScoped(Effect.catch(link.lost, lose))
+  const watch = link.track === undefined ? undefined : yield* link.track((list) => waiting.changed(list))
   yield* recovery.begin(dead)
+  yield* bindings.sweep
+  const asking: Watch = (lists) => redis.send<number>("EXISTS", ...lists)
+  /** Who hangs is not waited for. */
+  const within = (limit: Duration.Input, work: Effect.Effect<unknown, unknown>) =>
+    Effect.flatMap(Effect.forkDetach(Effect.ignore(work)), (working) =>
+      Effect.raceFirst(Effect.interruptible(Fiber.await(working)), Effect.interruptible(Effect.sleep(limit)))
+    )
   yield* Effect.addFinalizer(() =>
-    // Dead at once, for whoever looks next; who lost his link is in `dead`, and who hangs is not waited for.
+    // Dead at once, for whoever looks next; who lost his link is in `dead`. What is settled and not said would come again: a machine under
+    // load took more than a second for that, and seven of two hundred tasks that had been finished came back.
     Deferred.isDoneUnsafe(lost)
       ? Effect.void
-      : Effect.flatMap(Effect.forkDetach(Effect.ignore(redis.send("ZADD", spaces[2], "XX", "0", owner))), (goodbye) =>
-          Effect.raceFirst(Effect.interruptible(Fiber.await(goodbye)), Effect.interruptible(Effect.sleep("1 second")))
+      : Effect.andThen(
+          within("5 seconds", claims.flush()),
+          within("1 second", redis.send("ZADD", spaces[2], "XX", "0", owner))
         )
   )
-  yield* Effect.forkScoped(waiting.run(lose))
+  yield* Effect.addFinalizer(() =>
+    Deferred.isDoneUnsafe(lost)
+      ? Effect.void
+      : Effect.flatMap(Effect.forkDetach(Effect.ignore(delayed.leave)), (leaving) =>
+          Effect.asVoid(Effect.interruptible(Fiber.await(leaving)))
+        )
+  )
+  yield* Effect.forkScoped(delayed.run)
+  yield* Effect.forkScoped(waiting.run(watch ?? asking, watch !== undefined, lose))
+  yield* Effect.forkScoped(claims.run)
   yield* Effect.forkScoped(recovery.run)
+  yield* Effect.forkScoped(bindings.run)
   return { store, closed: Deferred.await(lost), sweep: recovery.sweep }
 })

@@ -1,8 +1,8 @@
 /**
  * Redis, and whoever else keeps kombu's lists, behind the hub's transport port: `RedisStore` with the hub's routing, windows and settling.
  *
- * A link is one connection, one more while somebody waits for messages, and one more when somebody listens to a fanout exchange. When it is lost, what it held comes back as soon as the
- * next link of the same transport is there, or when its lease is over.
+ * A link is one connection, and one more when somebody listens to a fanout exchange; who waits for messages needs none. When it is lost, what it held
+ * comes back as soon as the next link of the same transport is there, or when its lease is over.
  */
 import type { HubError } from "@apium/hub/HubError"
 import { type Capabilities, Transport } from "@apium/hub/Transport"
@@ -22,8 +22,9 @@ export const capabilities: Capabilities = {
   prefetch: "channel",
   heartbeats: true,
   deliveryCount: "store",
-  delay: "worker",
-  priority: "lowest-first"
+  delay: "consumer",
+  priority: "lowest-first",
+  eventExchange: "fanout"
 }
 
 /** Each link opens a connection of its own. */

@@ -3,10 +3,13 @@ import { inspect } from "node:util"
 import type { HubError } from "@apium/hub/HubError"
 import { Transport } from "@apium/hub/Transport"
 import * as Redis from "@apium/transport-redis/node"
+import * as RedisUri from "@apium/transport-redis/RedisUri"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Ports from "../../../test/support/Ports.ts"
+import * as Start from "../../../test/support/Redis.ts"
 import { Redis as Server, RedisServer } from "../../../test/support/Redis.ts"
+import * as Folder from "../../../test/support/Server.ts"
 import * as stores from "./support/stores.ts"
 
 const password = "c4nary/7Q+ü"
@@ -31,6 +34,52 @@ layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeou
           Effect.provide(Redis.layerTransport(one))
         )
       }
+    })
+  )
+
+  it.effect("opens through a Unix socket, and with a certificate of its own", () =>
+    Effect.gen(function* () {
+      const { node } = yield* Server
+      const { authority, client, port } = node.tls!
+      const login = `:${encodeURIComponent(password)}@`
+      const own = `ssl_ca_certs=${authority}&ssl_certfile=${client.certificate}&ssl_keyfile=${client.key}`
+      const folder = yield* Folder.folder
+      const socket = yield* Start.start({ password, config: ["--unixsocket", `${folder}/redis.sock`] })
+      for (const url of [
+        `rediss://${login}127.0.0.1:${port}/3?${own}`,
+        `rediss://${login}localhost:${port}/3?${own}`,
+        `redis+socket://${login}${folder}/redis.sock?virtual_host=3`
+      ]) {
+        const { database, redis } = yield* Redis.open(RedisUri.parseUnsafe(url))
+        assert.strictEqual(database, 3)
+        yield* redis.send("SET", "key", url)
+      }
+      assert.include(yield* Start.access(socket.node, 3).command("GET", "key"), "redis+socket")
+      const empty = yield* failure(
+        `rediss://${login}127.0.0.1:${port}?ssl_ca_certs=${authority}&ssl_certfile=${client.key}`
+      )
+      assert.strictEqual(empty.reason._tag, "TlsFailed")
+      assert.include(empty.message, "holds no certificate")
+    })
+  )
+
+  it.effect("opens the next of a list when one cannot be reached, and not when one refuses the password", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Server
+      const nobody = yield* Ports.free
+      const list = Redis.open(RedisUri.parseUnsafe(`redis://127.0.0.1:${nobody};${url()}`))
+      // The second time it begins with the one that was there.
+      for (const _ of [1, 2]) {
+        const { lost, redis } = yield* list
+        // Whoever was tried before it is forgotten.
+        const ended = yield* Effect.forkChild(Effect.exit(lost))
+        assert.strictEqual(yield* redis.send("PING"), "PONG")
+        assert.isUndefined(ended.pollUnsafe())
+      }
+      const refused = yield* failure(`${url().replace("@", "x@")};${url()}`)
+      assert.strictEqual(refused.reason._tag, "AccessRefused")
+      const none = yield* failure(`redis://127.0.0.1:${nobody};redis://127.0.0.1:${nobody}/1`)
+      assert.deepStrictEqual([none.reason._tag, none.recoverable], ["ConnectionLost", true])
     })
   )
 
@@ -82,7 +131,8 @@ layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("a ke
         store.put("text", [stores.put("m", "text")]),
         store.take(["text"], 1),
         store.size("text"),
-        store.ready(["text"])
+        // Who waits is woken, and asks.
+        Effect.andThen(store.ready(["text"]), store.take(["text"], 1))
       ]
       for (const request of refused) {
         const { reason } = yield* Effect.flip(request)

@@ -34,7 +34,10 @@ const flags = {
   eta: Value.time("eta").pipe(Flag.withDescription("Not before this time"), Flag.optional),
   expires: Value.timeOrSeconds("expires").pipe(Flag.withDescription("Revoked if not begun by then"), Flag.optional),
   queue: Flag.String("queue").pipe(Flag.withAlias("Q"), Flag.withDescription("Default: celery"), Flag.optional),
-  priority: Value.whole("priority", 0, 255).pipe(Flag.withDescription("Higher is sooner"), Flag.optional),
+  priority: Value.whole("priority", 0, 255).pipe(
+    Flag.withDescription("Higher is sooner, but on Redis, where 0 is the first"),
+    Flag.optional
+  ),
   wait: Flag.Boolean("wait").pipe(
     Flag.withDescription("Wait for the result and print it as JSON, instead of the task's id"),
     Flag.withDefault(false)
@@ -54,7 +57,7 @@ const notRegistered = (task: string, known: ReadonlyArray<string>): UsageError =
 const nowhere = new UsageError({
   text: [
     "--wait waits for a result, and memory:// keeps those of this process alone: the worker's never come here.",
-    "Leave --wait out: the task is sent, and its id is printed"
+    "Leave --wait out: the task is sent, and its id is printed; or name where its worker keeps results: --result-backend redis://..."
   ].join("\n")
 })
 
@@ -88,7 +91,12 @@ export const command = Command.make(
     yield* Local.provide(shared, { command: `call ${task}`, queue: options.queue }, ({ local, results, tasks }) =>
       Effect.gen(function* () {
         if (wait && !results) return yield* nowhere
-        if (local && !tasks.includes(task)) return yield* notRegistered(task, tasks)
+        if (local && !tasks.includes(task)) {
+          return yield* notRegistered(
+            task,
+            tasks.filter((name) => !name.startsWith("celery."))
+          )
+        }
         const client = yield* Client
         const result = yield* client
           .sendTask(task, args, kwargs, {

@@ -125,7 +125,10 @@ const banner = (
         }),
         pool,
         events,
-        tasks: yield* (yield* Tasks).names,
+        // Celery's own are of interest to who debugs (celery/apps/worker.py `tasklist`).
+        tasks: (yield* (yield* Tasks).names).filter(
+          (name) => !name.startsWith("celery.") || Log.shows(flags.loglevel, "debug")
+        ),
         date: new Date(yield* Clock.currentTimeMillis)
       })
       yield* Console.log(rendered)

@@ -62,17 +62,22 @@ interface Parked extends Omit<Put, "message" | "notBefore"> {
   readonly headers: Message["headers"]
   readonly properties: Message["properties"]
   readonly body: Uint8Array | string
+  /** Of one that was delivered and postponed. */
+  readonly past: Past | undefined
 }
+
+type Past = Pick<Entry, "redelivered" | "deliveryCount" | "expiresAt">
 
 const ascii = new TextDecoder()
 const octets = new TextEncoder()
 
-const park = ({ message: { body, headers, properties }, exchange, routingKey }: Put): Parked => ({
+const park = ({ message: { body, headers, properties }, exchange, routingKey }: Put, past?: Past): Parked => ({
   headers,
   properties,
   body: body.every((octet) => octet < 0x80) ? ascii.decode(body) : body,
   exchange,
-  routingKey
+  routingKey,
+  past
 })
 
 const unpark = ({ headers, properties, body, exchange, routingKey }: Parked): Put => ({
@@ -132,7 +137,7 @@ export const makeWith = Effect.fnUntraced(function* ({
     return ttl === Number.POSITIVE_INFINITY ? ttl : clock.currentTimeMillisUnsafe() + ttl
   }
 
-  const append = (name: string, queue: MemoryQueue, put: Put): void => {
+  const append = (name: string, queue: MemoryQueue, put: Put, past?: Past): void => {
     const priority = Math.trunc(put.message.properties.priority ?? 0) || 0
     const level = Math.min(Math.max(priority, 0), queue.levels.length - 1)
     MutableList.append(queue.levels[level]!, {
@@ -141,11 +146,11 @@ export const makeWith = Effect.fnUntraced(function* ({
       message: put.message,
       exchange: put.exchange,
       routingKey: put.routingKey,
-      redelivered: false,
-      deliveryCount: 0,
+      redelivered: past?.redelivered ?? false,
+      deliveryCount: past?.deliveryCount ?? 0,
       expired: false,
       level,
-      expiresAt: expiry(queue, put.message),
+      expiresAt: past?.expiresAt ?? expiry(queue, put.message),
       home: queue
     })
     queue.size++
@@ -181,8 +186,10 @@ export const makeWith = Effect.fnUntraced(function* ({
     const cancel = timers.schedule(at, () => {
       queue.timer = undefined
       const now = clock.currentTimeMillisUnsafe()
-      while (queue.delayed.next !== undefined && queue.delayed.next <= now)
-        append(name, queue, unpark(queue.delayed.pop()!))
+      while (queue.delayed.next !== undefined && queue.delayed.next <= now) {
+        const parked = queue.delayed.pop()!
+        append(name, queue, unpark(parked), parked.past)
+      }
       watch(name, queue)
     })
     queue.timer = { at, cancel }
@@ -286,6 +293,21 @@ export const makeWith = Effect.fnUntraced(function* ({
       }
     })
 
+  const postpone = (tags: ReadonlyArray<string>, notBefore: number) =>
+    Effect.sync(() => {
+      for (const tag of tags) {
+        const entry = unacked.get(tag)
+        if (entry === undefined) continue
+        unacked.delete(tag)
+        const { deliveryCount, expiresAt, home, queue, redelivered } = entry
+        if (queues.get(queue) !== home) continue
+        const past = { deliveryCount, expiresAt, redelivered }
+        if (notBefore <= clock.currentTimeMillisUnsafe()) append(queue, home, entry, past)
+        else home.delayed.push(notBefore, park(entry, past))
+        watch(queue, home)
+      }
+    })
+
   /** What is not due yet goes too, and counts. */
   const clear = (queue: MemoryQueue): number => {
     const size = queue.size + queue.delayed.size
@@ -323,6 +345,7 @@ export const makeWith = Effect.fnUntraced(function* ({
     take,
     settle,
     restore,
+    postpone,
     size: (name) => Effect.sync(() => queues.get(name)?.size ?? 0),
     purge: (name) =>
       Effect.sync(() => {

@@ -10,8 +10,9 @@ import type { QueueInfo } from "../Channel.ts"
 import type { Arguments, Exchange } from "../Exchange.ts"
 import { ChannelClosed, fail, type HubError, Returned } from "../HubError.ts"
 import type { Message, Route } from "../Message.ts"
-import type { Binding, Queue } from "../Queue.ts"
+import { type Binding, make as queueOf, type Queue } from "../Queue.ts"
 import type { Capabilities } from "../Transport.ts"
+import { isCycle, withDeath } from "../internal/deaths.ts"
 import * as Routing from "./Routing.ts"
 import type { Put, StoredMessage, VirtualBinding, VirtualStore } from "./VirtualStore.ts"
 
@@ -28,6 +29,8 @@ export interface DeclaredQueue {
   /** The connection an exclusive queue belongs to. */
   readonly owner: object
   readonly subscribers: Set<Subscriber>
+  /** Declared by others who share the store, and here by nobody: how, is not known. */
+  readonly foreign?: boolean | undefined
 }
 
 export interface ExchangeBinding {
@@ -108,10 +111,24 @@ export const make = (store: VirtualStore, predeclared: ReadonlyArray<Exchange> =
 
 /** One that knows what others declared. What its store cannot do is refused: 503 for a type of exchange, 540 for a binding of one. */
 export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues }: Declared, can: Can) => {
+  /** A queue that others declared, if there is one. */
+  const foreign = (name: string, owner: object): Effect.Effect<DeclaredQueue | undefined, HubError> =>
+    store.has === undefined
+      ? Effect.succeed(undefined)
+      : Effect.map(store.has(name, [...exchanges.keys()]), (there) =>
+          there
+            ? (queues.get(name) ?? { queue: queueOf(name), owner, subscribers: new Set(), foreign: true })
+            : undefined
+        )
+
   /** The queue, if it is there and this connection may use it. */
   const find = (name: string, owner: object, method: MethodId): Effect.Effect<DeclaredQueue, HubError> => {
     const found = queues.get(name)
-    if (found === undefined) return notFound("queue", name, method)
+    if (found === undefined) {
+      return Effect.flatMap(foreign(name, owner), (theirs) =>
+        theirs === undefined ? notFound("queue", name, method) : Effect.succeed(theirs)
+      )
+    }
     return found.queue.exclusive && found.owner !== owner
       ? refuse(405, `RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '${name}'`, method)
       : Effect.succeed(found)
@@ -217,7 +234,8 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
 
   const queueDeclare = (queue: Queue, passive: boolean, owner: object): Effect.Effect<QueueInfo, HubError> =>
     Effect.suspend(() => {
-      if (passive || queues.has(queue.name)) {
+      const known = queues.get(queue.name)
+      if (passive || (known !== undefined && known.foreign !== true)) {
         return Effect.flatMap(find(queue.name, owner, Method.queueDeclare), (existing) =>
           passive || sameQueue(existing.queue, queue)
             ? info(existing)
@@ -229,7 +247,8 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
         )
       }
       const named = queue.name === "" ? { ...queue, name: `amq.gen-${crypto.randomUUID()}` } : queue
-      const declared: DeclaredQueue = { queue: named, owner, subscribers: new Set() }
+      // Who consumes it already goes on.
+      const declared: DeclaredQueue = { queue: named, owner, subscribers: known?.subscribers ?? new Set() }
       queues.set(named.name, declared)
       const stored = Effect.onError(store.declare(named), () => Effect.sync(() => queues.delete(named.name)))
       return Effect.andThen(stored, info(declared))
@@ -273,9 +292,9 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
     owner: object
   ): Effect.Effect<number, HubError> =>
     Effect.gen(function* () {
+      const declared = queues.has(name) ? yield* find(name, owner, Method.queueDelete) : yield* foreign(name, owner)
       // Deleting what is not there is no error (RabbitMQ since 3.2).
-      if (!queues.has(name)) return 0
-      const declared = yield* find(name, owner, Method.queueDelete)
+      if (declared === undefined) return 0
       if (options.ifUnused === true && declared.subscribers.size > 0) {
         return yield* refuse(406, `PRECONDITION_FAILED - queue '${name}' in use`, Method.queueDelete)
       }
@@ -289,18 +308,36 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
       }
       queues.delete(name)
       for (const subscriber of declared.subscribers) yield* subscriber.cancel
+      if (declared.foreign === true) yield* unbindForeign(name)
       const removed = yield* store.remove(name)
       for (const exchange of sources) yield* unbound(exchange)
       return removed
     }).pipe(Effect.uninterruptible)
 
+  /** From the exchanges known here, and the one of its own name, which is where Celery binds a queue. */
+  const unbindForeign = (name: string): Effect.Effect<void, HubError> =>
+    Effect.forEach(
+      new Set([name, ...exchanges.keys()]),
+      (exchange) =>
+        Effect.flatMap(store.bindings.list(exchange), (bound) =>
+          Effect.forEach(
+            bound.filter(({ queue }) => queue === name),
+            (binding) => store.bindings.remove(exchange, binding),
+            { discard: true }
+          )
+        ),
+      { discard: true }
+    )
+
   const subscribe = (name: string, subscriber: Subscriber, owner: object): Effect.Effect<void, HubError> =>
-    Effect.flatMap(find(name, owner, Method.basicConsume), ({ subscribers }) => {
+    Effect.flatMap(find(name, owner, Method.basicConsume), (declared) => {
+      const { subscribers } = declared
       const all = [...subscribers]
       if (all.some((other) => other.exclusive) || (subscriber.exclusive && all.length > 0)) {
         return denied(`queue '${name}' in exclusive use`, Method.basicConsume)
       }
       subscribers.add(subscriber)
+      if (!queues.has(name)) queues.set(name, declared)
       return Effect.void
     })
 
@@ -309,6 +346,7 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
     Effect.suspend(() => {
       const declared = queues.get(name)
       if (declared === undefined || !declared.subscribers.delete(subscriber)) return Effect.void
+      if (declared.foreign === true && declared.subscribers.size === 0) queues.delete(name)
       return declared.queue.autoDelete && declared.subscribers.size === 0
         ? queueDelete(name, {}, declared.owner)
         : Effect.void
@@ -441,49 +479,5 @@ export const over = (store: VirtualStore, { exchanges, exchangeBindings, queues 
     publish,
     publishTo,
     discard
-  }
-}
-
-interface Death {
-  readonly queue: string
-  readonly reason: string
-  readonly count: number
-}
-
-const deathsOf = ({ headers }: Message): ReadonlyArray<Death> =>
-  Array.isArray(headers["x-death"]) ? headers["x-death"].filter(isDeath) : []
-
-/** Back where it died before, and nobody rejected it on the way: RabbitMQ drops it, or it would go round for ever. */
-const isCycle = (message: Message, queue: string): boolean => {
-  const deaths = deathsOf(message)
-  const last = deaths.findIndex((death) => death.queue === queue)
-  return last >= 0 && deaths.slice(0, last + 1).every(({ reason }) => reason !== "rejected")
-}
-
-const isDeath = (value: unknown): value is Death => typeof value === "object" && value !== null && "queue" in value
-
-/** The message as RabbitMQ dead-letters it: the newest death first, one entry per queue and reason, no expiration left. */
-const withDeath = (stored: StoredMessage, reason: string, now: number): Message => {
-  const { message, queue } = stored
-  const earlier = deathsOf(message)
-  const same = earlier.find((death) => death.queue === queue && death.reason === reason)
-  const death = {
-    count: (same?.count ?? 0) + 1,
-    reason,
-    queue,
-    time: new Date(now),
-    exchange: stored.exchange,
-    "routing-keys": [stored.routingKey]
-  }
-  return {
-    body: message.body,
-    properties: { ...message.properties, expiration: undefined },
-    headers: {
-      "x-first-death-exchange": stored.exchange,
-      "x-first-death-queue": queue,
-      "x-first-death-reason": reason,
-      ...message.headers,
-      "x-death": [death, ...earlier.filter((other) => other !== same)]
-    }
   }
 }

@@ -6,6 +6,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -20,6 +21,9 @@ import type { StoredMessage } from "./VirtualStore.ts"
 
 /** How many messages one pull takes at most: enough to make the cost of a pull vanish, few enough to stay fair. */
 const batch = 256
+
+/** Room for fewer is better asked for at once: the way costs more than the wait. */
+const worthHalving = 64
 
 const countSettledTwice = Metric.update(settledTwice, 1)
 
@@ -36,6 +40,7 @@ class VirtualDelivery implements Delivery {
   readonly consumerTag: string
   readonly #channel: VirtualChannel
   readonly #window: Prefetch | undefined
+  readonly #noAck: boolean
   #settled: boolean
 
   constructor(
@@ -49,6 +54,7 @@ class VirtualDelivery implements Delivery {
     this.consumerTag = consumerTag
     this.#channel = channel
     this.#window = window
+    this.#noAck = noAck
     this.#settled = noAck
     if (!noAck) channel.held.add(this)
   }
@@ -71,6 +77,12 @@ class VirtualDelivery implements Delivery {
 
   get deliveryCount(): Option.Option<number> {
     return Option.some(this.stored.deliveryCount)
+  }
+
+  /** Without acknowledgements it is nobody else's from the beginning. */
+  get held(): (() => boolean) | undefined {
+    const { store } = this.#channel.broker
+    return store.held === undefined || this.#noAck ? undefined : () => !this.#settled && store.held!(this.stored.tag)
   }
 
   // Uninterruptible: once claimed, a message that is neither settled nor restored would be nobody's.
@@ -102,6 +114,32 @@ class VirtualDelivery implements Delivery {
     )
   }
 
+  get postpone(): ((notBefore: number) => Effect.Effect<void, HubError>) | undefined {
+    const { postpone } = this.#channel.broker.store
+    if (postpone === undefined || this.#noAck) return undefined
+    return (notBefore) =>
+      Effect.uninterruptibleMask(() =>
+        this.claim()
+          ? unlessLost(Effect.onError(postpone([this.stored.tag], notBefore), () => this.#unclaim()))
+          : countSettledTwice
+      )
+  }
+
+  /** It is held as if nobody had settled it; a channel that was closed meanwhile has given back the others. */
+  #unclaim(): Effect.Effect<void> {
+    const channel = this.#channel
+    if (channel.isClosed) {
+      return Effect.ignore(channel.broker.store.restore([this.stored.tag], { side: "near", counted: false }))
+    }
+    this.#settled = false
+    channel.held.add(this)
+    if (this.#window !== undefined) {
+      this.#window.hold(1)
+      channel.window.hold(1)
+    }
+    return Effect.void
+  }
+
   /** Whether the caller is the one who settles it. */
   claim(): boolean {
     if (this.#settled) return false
@@ -119,6 +157,11 @@ class VirtualDelivery implements Delivery {
 const oneQueue = (batch: ReadonlyArray<readonly [message: Message, route: Route]>): string | undefined => {
   const queue = batch[0]?.[1].routingKey
   return batch.every(([, { exchange, routingKey }]) => exchange === "" && routingKey === queue) ? queue : undefined
+}
+
+interface Ahead {
+  readonly asked: number
+  readonly fiber: Fiber.Fiber<ReadonlyArray<StoredMessage>, HubError>
 }
 
 /** The state of one channel; `verbs` is what the user of the channel sees. */
@@ -159,6 +202,10 @@ export class VirtualChannel {
         Effect.forEach([...this.#consuming.values()], (end) => end, { discard: true })
       )
     })
+  }
+
+  get isClosed(): boolean {
+    return this.#cause !== undefined
   }
 
   /** A request: not on a closed channel, and when it is refused the channel closes. */
@@ -250,6 +297,8 @@ export class VirtualChannel {
         exclusive: options.exclusive === true,
         cancel: Effect.asVoid(Deferred.fail(ended, new HubError({ reason: new ConsumerCancelled({ queue }) })))
       }
+      // Without acknowledgements what comes is nobody else's any more, whether or not anybody comes for it.
+      const remote = store.remote === true && !noAck
       const queues = [queue] as const
       const consuming = this.#consuming
       const end = Effect.suspend(() => {
@@ -262,6 +311,21 @@ export class VirtualChannel {
           Effect.sync(() => consuming.set(tag, end))
         ),
         () => (consuming.get(tag) === end ? end : Effect.void)
+      )
+      /** The next batch, asked for before the last one was handed over. */
+      let ahead: Ahead | undefined
+      yield* Effect.addFinalizer(() =>
+        ahead === undefined
+          ? Effect.void
+          : Effect.ignore(
+              Effect.flatMap(Fiber.join(ahead.fiber), (stored) => {
+                hold(-stored.length)
+                return store.restore(
+                  stored.map((one) => one.tag),
+                  { side: "near", counted: false }
+                )
+              })
+            )
       )
 
       /**
@@ -323,21 +387,40 @@ export class VirtualChannel {
               Effect.failCause(cause)
             )
           )
+        /** Of a store far away half of what there is room for: the rest is for the batch behind it, and for who else takes on this channel. */
+        const portion = (): number => {
+          const room = Math.min(window.free, whole.free)
+          return Math.min(batch, remote && room >= worthHalving ? Math.floor(room / 2) : room)
+        }
+        /** Where there was as much as was asked for there is more, and a store far away looks for it while this is worked on. */
+        const askNext = Effect.suspend(() => {
+          const asked = portion()
+          return Effect.flatMap(Effect.forkDetach(take(asked), { startImmediately: true }), (fiber) => {
+            ahead = { asked, fiber }
+            // What asks for it leaves this process in the next turn, before the work begins.
+            return Effect.yieldNow
+          })
+        })
         const pull: Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> = Effect.suspend(() => {
           if (this.#cause !== undefined) return Effect.fail(this.#cause)
           if (Deferred.isDoneUnsafe(ended)) return Deferred.await(ended)
-          const full = window.free <= 0 ? window : whole.free <= 0 ? whole : undefined
+          const next = ahead
+          const full = next !== undefined ? undefined : window.free <= 0 ? window : whole.free <= 0 ? whole : undefined
           if (full !== undefined) return Effect.andThen(restore(unlessEnded(full.room)), pull)
-          return Effect.flatMap(take(Math.min(window.free, whole.free, batch)), (stored) => {
+          ahead = undefined
+          const asked = next?.asked ?? portion()
+          return Effect.flatMap(next === undefined ? take(asked) : Fiber.join(next.fiber), (stored) => {
             if (stored.length === 0) return Effect.andThen(restore(unlessEnded(store.ready(queues))), pull)
             if (this.#cause !== undefined) {
               hold(-stored.length)
               const tags = stored.map((one) => one.tag)
               return Effect.andThen(store.restore(tags, { side: "near" }), Effect.fail(this.#cause))
             }
-            return Effect.flatMap(deliver(stored), (deliveries) =>
-              isReadonlyArrayNonEmpty(deliveries) ? handOver(deliveries) : pull
-            )
+            return Effect.flatMap(deliver(stored), (deliveries) => {
+              if (!isReadonlyArrayNonEmpty(deliveries)) return pull
+              const more = remote && stored.length === asked && portion() > 0
+              return more ? Effect.andThen(askNext, handOver(deliveries)) : handOver(deliveries)
+            })
           })
         })
         return pull

@@ -43,7 +43,14 @@ export interface Put {
 }
 
 export interface VirtualStore {
+  /** A take goes over a network: the next is asked for while a consumer is handed the last. Left out: it takes no time. */
+  readonly remote?: boolean | undefined
   readonly declare: (queue: Queue) => Effect.Effect<void, HubError>
+  /**
+   * Whether there is a queue of this name that nobody declared here, for others share the store: it can be consumed, purged and deleted
+   * then as if it had been. `exchanges`: those known here, which it may be bound to. Left out: what was declared here is all there is.
+   */
+  readonly has?: ((queue: string, exchanges: ReadonlyArray<string>) => Effect.Effect<boolean, HubError>) | undefined
   /** How many messages went with it. */
   readonly remove: (queue: string) => Effect.Effect<number, HubError>
   /** In order. `false`: there is no such queue, and nothing was stored. A store that cannot know stores. */
@@ -59,6 +66,11 @@ export interface VirtualStore {
   ) => Effect.Effect<ReadonlyArray<StoredMessage>, HubError>
   readonly settle: (tags: ReadonlyArray<string>) => Effect.Effect<void, HubError>
   /**
+   * Whether what was taken is for sure still ours, as far as is known without asking. `false`: others may have it by now, and what was
+   * not begun is not to be. Left out: nothing but the loss of its link takes a message away.
+   */
+  readonly held?: ((tag: string) => boolean) | undefined
+  /**
    * Back to their queues with their priority, marked redelivered: `near` is next, in the order given (a restore), `far` is
    * behind the others (a requeue). `counted: false`: it was never looked at, and its delivery count stays.
    */
@@ -66,6 +78,12 @@ export interface VirtualStore {
     tags: ReadonlyArray<string>,
     options: { readonly side: "near" | "far"; readonly counted?: boolean | undefined }
   ) => Effect.Effect<void, HubError>
+  /**
+   * Back to their queues at that time (milliseconds since the epoch, by our clock) or up to half a second sooner, with their priority,
+   * their delivery count and whether they were redelivered: nobody has looked at them. The store keeps them, whatever becomes of us.
+   * When it fails, they are held as before. Left out: it cannot.
+   */
+  readonly postpone?: ((tags: ReadonlyArray<string>, notBefore: number) => Effect.Effect<void, HubError>) | undefined
   /**
    * Where a fanout exchange is the store's own publish and subscribe: to whoever consumes a queue that is bound to it, now. Left out: it
    * routes to its queues as the others do.

@@ -69,6 +69,7 @@ export const makeLinked = (
     deliveryCount: "store",
     delay: "store",
     priority: "highest-first",
+    eventExchange: "topic",
     ...capabilities
   }
   const declared = VirtualBroker.declared()

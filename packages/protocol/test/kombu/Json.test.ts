@@ -198,6 +198,14 @@ describe("stringify", () => {
     )
   })
 
+  it("writes to the byte what Python's json.dumps does, where bytes are compared", () => {
+    assert.strictEqual(
+      Json.stringifyAscii({ a: [1, 2.5, 'å\u007f\u2028🎉\ud800"\\\n\u0001'], b: {}, c: [], d: undefined, e: null }),
+      String.raw`{"a": [1, 2.5, "\u00e5\u007f\u2028\ud83c\udf89\ud800\"\\\n\u0001"], "b": {}, "c": [], "e": null}`
+    )
+    assert.throws(() => Json.stringifyAscii([() => {}]), Json.JsonError)
+  })
+
   it("honours toJSON, and writes the fields of an instance", () => {
     class Point {
       readonly x = 1

@@ -235,7 +235,9 @@ export class Consumer {
    * too, and carries the value; behind it is nothing that runs when all is well (`onInterrupt` does), where a fiber would yield.
    */
   readonly pull: Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> = Effect.uninterruptibleMask((restore) => {
-    const handOver = (taken: NonEmptyReadonlyArray<AmqpDelivery>) =>
+    const handOver = (
+      taken: NonEmptyReadonlyArray<AmqpDelivery>
+    ): Effect.Effect<NonEmptyReadonlyArray<Delivery>, HubError> =>
       Effect.catchCause(restore(Effect.succeed(taken)), (cause) => {
         for (const delivery of taken.toReversed()) delivery.giveBack()
         return Effect.failCause(cause)

@@ -6,7 +6,7 @@ import * as Amqp from "@apium/transport-amqp/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Queue } from "effect"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 import { arrivals, persistent, textOf, to } from "./Arrivals.ts"
 
 const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.url()))).pipe(

@@ -6,7 +6,7 @@ import * as Amqp from "@apium/transport-amqp/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { RabbitMq, RabbitMqServer } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 
 const queue = HubQueue.quorum(HubQueue.make("waited-for"))
 

@@ -8,7 +8,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Logger, Queue as Inbox, Schema } from "effect"
 import * as Python from "../../../../test/support/Python.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 
 const note = Task.make("delayed.note", { params: { index: Schema.Number, due: Schema.Number } })
 const flaky = Task.make("delayed.flaky", {

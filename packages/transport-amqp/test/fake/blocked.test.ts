@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { message, settle, tags, until, world } from "../support/Fake.ts"
-import { heap, mebibytes, print } from "../support/Figures.ts"
+import { heap, mebibytes, print } from "../../../../test/support/Figures.ts"
 
 describe("a broker that blocks its publishers", () => {
   it.effect("holds up nobody who leaves a consumer, though it no longer reads that he does", () =>

@@ -8,7 +8,7 @@ import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
 import { connect, logged, raw, refusal, until } from "../support/Fake.ts"
-import { times } from "../support/Figures.ts"
+import { times } from "../../../../test/support/Figures.ts"
 
 const table: ReadonlyArray<Limits> = [0, 4096, 8192, 131_072].flatMap((frameMax) =>
   [0, 1, 2047, 65_535].flatMap((channelMax) => [0, 1, 60].map((heartbeat) => ({ frameMax, channelMax, heartbeat })))

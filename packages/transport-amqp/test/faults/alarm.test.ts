@@ -7,7 +7,7 @@ import * as Amqp from "@apium/transport-amqp/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 
 const queue = HubQueue.make("alarmed")
 const message = Message.make(new Uint8Array(1024))

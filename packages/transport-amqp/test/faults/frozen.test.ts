@@ -4,7 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import * as Program from "../../../../test/support/Program.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 import * as Raw from "../support/Raw.ts"
 import { fileURLToPath } from "node:url"
 

@@ -12,7 +12,8 @@ import { after } from "../../../../test/support/FaultPipe.ts"
 import * as FaultProxy from "../../../../test/support/FaultProxy.ts"
 import * as Ledger from "../../../../test/support/Ledger.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as soak from "../../../../test/support/soak.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 import * as Raw from "../support/Raw.ts"
 
 const message = (text: string) => Message.make(new TextEncoder().encode(text), { deliveryMode: "persistent" })
@@ -95,42 +96,9 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("li
   it.effect(
     "that were lost a hundred times have left nothing behind",
     () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        const proxy = yield* FaultProxy.make(rabbit.node)
-        const reconnects = Figures.times(100, 200, 1000)
-        const route = { exchange: "", routingKey: "left" }
-        const before = Figures.sockets()
-        const figures = yield* Effect.gen(function* () {
-          const connection = yield* Connection
-          yield* connection.declare({ queues: [HubQueue.make("left")] })
-          const consuming = yield* Effect.forkChild(
-            Stream.runForEach(Consumer.stream([HubQueue.make("left")], { prefetch: 5 }), (delivery) => delivery.ack)
-          )
-          const once = Effect.andThen(
-            proxy.end("reset"),
-            Effect.andThen(
-              proxy.until(({ live }) => live === 1),
-              connection.publish(message("x"), route)
-            )
-          )
-          // The heap is flat from about 750 on: code that is compiled, and compiled again.
-          for (let warm = 0; warm < Figures.times(100, 200, 800); warm++) yield* once
-          const timers = () => process.getActiveResourcesInfo?.().filter((name) => name === "Timeout").length ?? 0
-          const [heap, sockets, waiting] = [yield* Figures.heap, Figures.sockets(), timers()]
-          for (let index = 0; index < reconnects; index++) yield* once
-          yield* Figures.until(Effect.sync(() => Figures.sockets() <= sockets && timers() <= waiting + 1))
-          const growth = (yield* Figures.heap) - heap
-          yield* Fiber.interrupt(consuming)
-          return { growth, sockets: Figures.sockets() - sockets, timers: Math.max(0, timers() - waiting) }
-        }).pipe(Effect.provide(Amqp.layer(rabbit.url(proxy.port), { backoff: { base: "1 millis", cap: "5 millis" } })))
-        yield* proxy.until(({ live }) => live === 0)
-        yield* Figures.until(Effect.sync(() => Figures.sockets() <= before))
-        yield* Figures.print(
-          `H3 reconnects=${reconnects}: sockets +${figures.sockets}, timers +${figures.timers}, heap +${Figures.mebibytes(figures.growth)} MiB; after the end sockets +0`
-        )
-        assert.isBelow(figures.growth, 2 * 1_048_576)
-      }),
+      Effect.flatMap(RabbitMq, (rabbit) =>
+        soak.reconnects(rabbit.node, (port, backoff) => Amqp.layer(rabbit.url(port), { backoff }))
+      ),
     90_000
   )
 

@@ -8,7 +8,7 @@ import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { between } from "../../../../test/support/FaultPipe.ts"
 import * as FaultProxy from "../../../../test/support/FaultProxy.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 import * as Raw from "../support/Raw.ts"
 
 const body = (octets: number) => Message.make(new Uint8Array(octets).fill(7))

@@ -29,7 +29,7 @@ import * as Amqp from "@apium/transport-amqp/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Queue, Stream } from "effect"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 
 const message = (text = "m") => Message.make(new TextEncoder().encode(text))
 const textOf = (delivery: Delivery) => new TextDecoder().decode(delivery.message.body)

@@ -9,7 +9,7 @@ import { Cause, Effect, Exit, Logger, Redacted, Stream } from "effect"
 import { inspect } from "node:util"
 import * as FaultProxy from "../../../../test/support/FaultProxy.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 import * as Raw from "../support/Raw.ts"
 
 const canary = "cAnArY-hunter2"

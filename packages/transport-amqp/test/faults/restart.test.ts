@@ -9,7 +9,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Stream } from "effect"
 import * as Ledger from "../../../../test/support/Ledger.ts"
 import { RabbitMq, RabbitMqServer } from "../../../../test/support/RabbitMq.ts"
-import * as Figures from "../support/Figures.ts"
+import * as Figures from "../../../../test/support/Figures.ts"
 
 const classic = HubQueue.make("classic")
 const quorum = HubQueue.quorum(HubQueue.make("quorum"))

@@ -7,7 +7,7 @@ import { layerProcessPool } from "@apium/worker/node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Layer, References } from "effect"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import { print, times } from "../support/Figures.ts"
+import { print, times } from "../../../../test/support/Figures.ts"
 import Handlers, * as children from "./children.ts"
 
 const queue = Queue.make("children")

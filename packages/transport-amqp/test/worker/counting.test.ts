@@ -10,7 +10,7 @@ import { Client, MemoryBackend, Profile, Task, TaskContext, TaskError, Tasks, Wo
 import { assert, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Logger, Option, Queue as Fifo, Schema } from "effect"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import { until } from "../support/Figures.ts"
+import { until } from "../../../../test/support/Figures.ts"
 
 const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.url()))).pipe(
   Layer.provideMerge(RabbitMq.shared)

@@ -6,7 +6,7 @@ import { Context, Effect, Layer, Stream } from "effect"
 import { random } from "../../../protocol/test/support/Random.ts"
 import * as Program from "../../../../test/support/Program.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import { print, times } from "../support/Figures.ts"
+import { print, times } from "../../../../test/support/Figures.ts"
 
 class Publisher extends Context.Service<Publisher, string>()("test/Publisher") {
   static readonly layer = Layer.effect(Publisher, Program.bundle("packages/transport-amqp/test/worker/publisher.ts"))

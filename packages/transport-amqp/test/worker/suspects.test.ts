@@ -1,15 +1,14 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import * as Fleet from "../../../../test/support/fleet/Fleet.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import { print, times } from "../support/Figures.ts"
-import * as Fleet from "./Fleet.ts"
-
-const World = Fleet.World.pipe(Layer.provideMerge(RabbitMq.shared))
+import { print, times } from "../../../../test/support/Figures.ts"
+import { World } from "./World.ts"
 
 /** With 40 tasks, of which a worker of 4 slots takes 20. */
 const many = 40
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })(
+layer(World.pipe(Layer.provideMerge(RabbitMq.shared)), { excludeTestServices: true, timeout: "60 seconds" })(
   "a task that kills every worker that runs it",
   (it) => {
     for (const type of ["classic", "quorum"] as const) {

@@ -1,15 +1,14 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import * as Fleet from "../../../../test/support/fleet/Fleet.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
-import { print } from "../support/Figures.ts"
-import * as Fleet from "./Fleet.ts"
+import { print } from "../../../../test/support/Figures.ts"
+import { World } from "./World.ts"
 
 // It looks once a minute for who is late, if not told otherwise.
 const impatient = { config: ["consumer_timeout = 5000"], erl: "-rabbit channel_tick_interval 1000" }
 
-const World = Fleet.World.pipe(Layer.provideMerge(RabbitMq.layer(impatient)))
-
-layer(World, { excludeTestServices: true, timeout: "90 seconds" })(
+layer(World.pipe(Layer.provideMerge(RabbitMq.layer(impatient))), { excludeTestServices: true, timeout: "90 seconds" })(
   "a broker that waits 5 s for an acknowledgement",
   (it) => {
     it.effect(

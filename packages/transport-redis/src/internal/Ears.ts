@@ -23,6 +23,12 @@ export const dropped = Metric.counter("apium_redis_fanout_dropped", {
   incremental: true
 })
 
+/** What is published in such a gap is heard by nobody: kombu loses it as well, and does not say. */
+export const gaps = Metric.counter("apium_redis_fanout_gaps", {
+  description: "Subscriptions of queues to fanout exchanges that were lost with their link, until the next one",
+  incremental: true
+})
+
 const most = 10_000
 
 interface Heard {
@@ -122,16 +128,34 @@ export class Ears {
     return this.#ears.get(queue)?.waiting.length ?? 0
   }
 
-  take(queues: ReadonlyArray<string>, max: number): ReadonlyArray<StoredMessage> {
+  /** `now`: milliseconds since the epoch. */
+  take(queues: ReadonlyArray<string>, max: number, now: number): ReadonlyArray<StoredMessage> {
     const taken: Array<StoredMessage> = []
     for (const queue of queues) {
       for (const heard of this.#ears.get(queue)?.waiting.splice(0, max - taken.length) ?? []) {
         this.#held.set(heard.tag, heard)
         const { deliveryCount, redelivered } = heard
-        taken.push({ ...entries.stored(heard.tag, heard), deliveryCount, redelivered })
+        taken.push({ ...entries.stored(heard.tag, heard, now), deliveryCount, redelivered })
       }
     }
     return taken
+  }
+
+  /** Whether it is one of ours, which nobody else has. */
+  has(tag: string): boolean {
+    return this.#held.has(tag)
+  }
+
+  /** The link is lost, and nobody listens. */
+  lost(): void {
+    let count = 0
+    for (const { open } of this.#ears.values()) count += open.size
+    if (count > 0) Effect.runSync(Metric.update(gaps, count))
+  }
+
+  /** Whether it is one of ours. */
+  holds(tag: string): boolean {
+    return this.#held.has(tag)
   }
 
   /** Whether it was one of ours. */

@@ -1,5 +1,5 @@
 /**
- * What is held stays held, and what nobody holds any more comes back.
+ * What is held stays held, and what nobody holds any more comes back; and who was stopped for too long knows that others may have it.
  *
  * Every third of a lease a store says that it lives; every third of the visibility timeout it touches the tags it holds, so that no
  * Python worker takes them for forgotten, however long they run; and it looks for what is overdue: held by a dead owner, or
@@ -7,42 +7,95 @@
  */
 import { ConnectionLost, HubError } from "@apium/hub/HubError"
 import * as RedisKeys from "@apium/protocol/kombu/RedisKeys"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import type * as Redis from "effect/persistence/Redis"
 import * as entries from "./entries.ts"
 import * as scripts from "./scripts.ts"
+import { expectTypes, renew } from "./scripts/leases.ts"
+
+export const takenBack = Metric.counter("apium_redis_taken_back", {
+  description: "Messages that somebody else restored while we held them",
+  incremental: true
+})
 
 export interface Parts {
+  readonly clock: Clock.Clock
   readonly redis: Redis.Redis["Service"]
   readonly keys: RedisKeys.RedisKeys
   /** unacked, its index, and the owners. */
   readonly spaces: readonly [unacked: string, index: string, owners: string]
   readonly owner: string
-  readonly held: ReadonlyMap<string, entries.Held>
+  readonly held: Map<string, entries.Held>
   /** Seconds. */
   readonly visibility: number
   /** Milliseconds. */
   readonly lease: number
   readonly failing: <A>(work: Effect.Effect<A, Redis.RedisError>) => Effect.Effect<A, HubError>
   readonly unheard: (error: HubError) => Effect.Effect<HubError>
+  /** So many messages are in this queue that were not. */
+  readonly wake: (queue: string, count: number) => void
 }
+
+const heartbeat = (text: string): HubError => new HubError({ reason: new ConnectionLost({ cause: "heartbeat", text }) })
 
 /** How many overdue messages one look takes with it, in one answer. */
 const batch = 100
 
+/**
+ * Both clocks, in milliseconds: the monotonic one of Linux stands while the machine sleeps, and the wall clock is set by people. What
+ * is over by either may be over.
+ */
+interface Moment {
+  readonly monotonic: number
+  readonly wall: number
+}
+
 export class Recovery {
   readonly #parts: Parts
-  #touched = Number.NEGATIVE_INFINITY
+  /** When the renewals were sent that Redis had last: of the lease, and of the tags. */
+  #renewed: Moment
+  #touched: Moment
+  #first = true
 
   constructor(parts: Parts) {
     this.#parts = parts
+    // Nothing is held by now, and what will be is from then on.
+    this.#renewed = this.#touched = this.#now()
+  }
+
+  #now(): Moment {
+    const { clock } = this.#parts
+    return { monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6, wall: clock.currentTimeMillisUnsafe() }
+  }
+
+  /** Whether nobody can have taken what we hold: asked before each message is begun, answered without asking Redis. */
+  get sure(): boolean {
+    const { lease, visibility } = this.#parts
+    const now = this.#now()
+    const since = ({ monotonic, wall }: Moment) => Math.max(now.monotonic - monotonic, now.wall - wall)
+    return since(this.#renewed) < lease && since(this.#touched) < visibility * 1000
+  }
+
+  /** What a link is lost with that was not renewed in time. */
+  get overdue(): HubError {
+    return heartbeat(
+      `this process was not heard of for longer than its lease of ${this.#parts.lease} ms: others may have what it held`
+    )
   }
 
   /** Before anything else: those whose link was lost are dead, and what they held comes back now. */
   begin(dead: Set<string>): Effect.Effect<void, HubError> {
     const { failing, redis, spaces } = this.#parts
     return Effect.gen({ self: this }, function* () {
+      yield* failing(
+        redis.eval(expectTypes)([
+          [spaces[0], "hash"],
+          [spaces[1], "zset"],
+          [spaces[2], "zset"]
+        ])
+      )
       const owners = [...dead]
       if (owners.length > 0) {
         yield* failing(redis.eval(scripts.bury)(spaces[2], owners))
@@ -56,12 +109,7 @@ export class Recovery {
   get run(): Effect.Effect<never> {
     const { lease, unheard, visibility } = this.#parts
     const pause = Math.min(lease, visibility * 1000) / 3
-    const silent = new HubError({
-      reason: new ConnectionLost({
-        cause: "heartbeat",
-        text: `Redis did not answer within ${Math.round(lease / 3)} ms`
-      })
-    })
+    const silent = heartbeat(`Redis did not answer within ${Math.round(lease / 3)} ms`)
     const round = Effect.andThen(this.#renew, this.sweep).pipe(
       Effect.timeoutOrElse({ duration: lease / 3, orElse: () => Effect.flatMap(unheard(silent), Effect.fail) }),
       Effect.ignore
@@ -70,15 +118,24 @@ export class Recovery {
   }
 
   get #renew(): Effect.Effect<void, HubError> {
-    const { failing, held, lease, owner, redis, spaces, visibility } = this.#parts
+    const { failing, held, lease, owner, redis, spaces, unheard, visibility } = this.#parts
     return Effect.gen({ self: this }, function* () {
-      const now = yield* Clock.currentTimeMillis
-      const due = now - this.#touched >= (visibility * 1000) / 3
+      const now = this.#now()
+      const due = this.#first || now.monotonic - this.#touched.monotonic >= (visibility * 1000) / 3
       const tags = due ? [...held.keys()] : []
-      if (due) this.#touched = now
       for (let at = 0; at === 0 || at < tags.length; at += 1000) {
-        yield* failing(redis.eval(scripts.renew)(spaces[1], spaces[2], owner, lease / 1000, tags.slice(at, at + 1000)))
+        const some = tags.slice(at, at + 1000)
+        const [lapsed, ...gone] = yield* failing(redis.eval(renew)(spaces[1], spaces[2], owner, lease / 1000, some))
+        if (lapsed === "1" && at === 0 && !this.#first) {
+          return yield* Effect.flatMap(unheard(this.overdue), Effect.fail)
+        }
+        // Those that were settled on the way are not in `held` any more.
+        const taken = gone.filter((tag) => held.delete(tag))
+        if (taken.length > 0) yield* Metric.update(takenBack, taken.length)
       }
+      this.#first = false
+      this.#renewed = now
+      if (due) this.#touched = now
     })
   }
 
@@ -101,7 +158,7 @@ export class Recovery {
   }
 
   #recover(tag: string, score: string, entry: string): Effect.Effect<number, HubError> {
-    const { failing, keys, redis, spaces } = this.#parts
+    const { failing, keys, redis, spaces, wake } = this.#parts
     return Effect.gen({ self: this }, function* () {
       const setAside = (reason: string) =>
         Effect.as(
@@ -114,7 +171,9 @@ export class Recovery {
       const queues = yield* this.#queues(exchange, routingKey)
       if (queues.length === 0) return yield* setAside(`exchange ${exchange} has no queue for ${routingKey}`)
       const lists = queues.map((queue) => keys.queue(queue, priority))
-      return yield* failing(redis.eval(scripts.recover)(spaces[0], spaces[1], lists, tag, score, text))
+      const back = yield* failing(redis.eval(scripts.recover)(spaces[0], spaces[1], lists, tag, score, text))
+      if (back > 0) for (const queue of queues) wake(queue, 1)
+      return back
     })
   }
 

@@ -1,5 +1,6 @@
 /** Messages as kombu's envelopes, and back. */
 import { EncodeFailed, HubError } from "@apium/hub/HubError"
+import type { Message } from "@apium/hub/Message"
 import type { Put, StoredMessage } from "@apium/hub/virtual/VirtualStore"
 import * as Envelope from "@apium/protocol/kombu/Envelope"
 import * as Json from "@apium/protocol/kombu/Json"
@@ -13,9 +14,23 @@ export interface Held {
 /** How often it was given back, in the envelope's properties: kombu keeps what it does not know. */
 const deliveries = "apium_deliveries"
 
-export const deliveriesOf = ({ extra }: Envelope.Envelope): number => {
-  const count = extra?.properties?.[deliveries]
-  return typeof count === "number" && Number.isSafeInteger(count) && count > 0 ? count : 0
+/** When its time to live is over, in milliseconds since the epoch, beside it. */
+const expiresAt = "apium_expires_at"
+
+const integer = (value: unknown): number | undefined =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+
+/** Kombu says that it gave a message back, and not how often: once at least. */
+export const deliveriesOf = ({ extra, redelivered }: Envelope.Envelope): number =>
+  integer(extra?.properties?.[deliveries]) ?? (redelivered ? 1 : 0)
+
+/** The shorter of what the message says (`expiration`) and its queue (`x-message-ttl`), in milliseconds; `undefined`: for ever. */
+export const timeToLive = (
+  { properties: { expiration } }: Message,
+  ofQueue: number | undefined
+): number | undefined => {
+  const own = expiration === undefined || expiration === "" ? undefined : integer(Number(expiration))
+  return own === undefined || ofQueue === undefined ? (own ?? ofQueue) : Math.min(own, ofQueue)
 }
 
 const written = (envelope: Envelope.Envelope): string => {
@@ -28,12 +43,21 @@ const written = (envelope: Envelope.Envelope): string => {
   }
 }
 
-/** Throws `EncodeFailed`. */
+/** Throws `EncodeFailed`. `until`: when it expires, in milliseconds since the epoch. */
 export const encode = (
   { message: { body, headers, properties }, exchange, routingKey }: Put,
-  deliveryTag: string
+  deliveryTag: string,
+  until?: number
 ): string =>
-  written({ body, headers, properties, deliveryTag, deliveryInfo: { exchange, routingKey }, redelivered: false })
+  written({
+    body,
+    headers,
+    properties,
+    deliveryTag,
+    deliveryInfo: { exchange, routingKey },
+    redelivered: false,
+    ...(until === undefined ? undefined : { extra: { properties: { [expiresAt]: until } } })
+  })
 
 /** As it goes back. */
 export const again = (envelope: Envelope.Envelope, counted: boolean): string => {
@@ -42,11 +66,13 @@ export const again = (envelope: Envelope.Envelope, counted: boolean): string => 
   return written({
     ...envelope,
     redelivered: true,
-    extra: count === 0 ? extra : { ...extra, properties: { ...extra?.properties, [deliveries]: count } }
+    // Also 0: without it, what was given back unseen would count as delivered.
+    extra: { ...extra, properties: { ...extra?.properties, [deliveries]: count } }
   })
 }
 
-export const stored = (tag: string, { queue, envelope }: Held): StoredMessage => ({
+/** `now`: milliseconds since the epoch. */
+export const stored = (tag: string, { queue, envelope }: Held, now: number): StoredMessage => ({
   tag,
   queue,
   message: { body: envelope.body, headers: envelope.headers, properties: envelope.properties },
@@ -54,7 +80,7 @@ export const stored = (tag: string, { queue, envelope }: Held): StoredMessage =>
   routingKey: envelope.deliveryInfo.routingKey,
   redelivered: envelope.redelivered,
   deliveryCount: deliveriesOf(envelope),
-  expired: false
+  expired: (integer(envelope.extra?.properties?.[expiresAt]) ?? Number.POSITIVE_INFINITY) <= now
 })
 
 const oneLine = (error: unknown): string => (error as { readonly message: string }).message.replaceAll("\n", " ")
@@ -98,6 +124,6 @@ export const read = (queue: string, tag: string, text: string): Claimed => {
   try {
     return { tag, held: { queue, envelope: Envelope.decodeUnsafe(text) } }
   } catch (error) {
-    return { queue, tag, fault: oneLine(error) }
+    return { queue, tag, fault: `not an envelope: ${oneLine(error)}` }
   }
 }

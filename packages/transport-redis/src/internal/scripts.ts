@@ -7,86 +7,6 @@
  */
 import * as Redis from "effect/persistence/Redis"
 
-const now = `
-local time = redis.call('TIME')
-local now = time[1] .. '.' .. string.format('%06d', time[2])
-`
-const until = (seconds: string) => `string.format('%.6f', tonumber(now) + tonumber(${seconds}))`
-
-export interface Source {
-  readonly list: string
-  readonly unreadable: string
-  readonly queue: string
-}
-
-/**
- * Moves up to `max` messages, or as many as make 4 MiB, from the first lists that have any into `unacked` and `unacked_index`.
- * Not a byte of a message changes: cjson would write 9007199254740993 as 9.007199254741e+15, and [] as {}. It is read with cjson
- * while it is still in its list, and what cannot be read goes to the list beside it, behind a line with the reason.
- *
- * Kept as kombu keeps it, but with the queue for a routing key and the nameless exchange: a Python worker that restores it puts
- * it back where it was, and not once more into every queue its exchange knows. The tag is a new one for each delivery, so that
- * the late acknowledgement of who had the message before finds nothing.
- *
- * Gives queue, tag and text of each, in one flat array. A key that is no list is an error, unless something was taken before it.
- */
-export const claim = Redis.script(
-  (
-    keys: ReadonlyArray<string>,
-    sources: ReadonlyArray<Source>,
-    owner: string,
-    life: number,
-    first: number,
-    max: number
-  ) => [
-    ...keys,
-    ...sources.flatMap(({ list, unreadable }) => [list, unreadable]),
-    owner,
-    life,
-    first,
-    max,
-    ...sources.map(({ queue }) => queue)
-  ],
-  {
-    numberOfKeys: (keys, sources) => keys.length + sources.length * 2,
-    lua: `${now}
-local owner, number, max = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local out, looked, size = {}, 0, 0
-for i = 4, #KEYS, 2 do
-  local queue = ARGV[5 + (i - 4) / 2]
-  while looked < max and size < 4194304 do
-    local raw = redis.pcall('LINDEX', KEYS[i], -1)
-    if not raw then break end
-    if type(raw) == 'table' then
-      if #out == 0 then return raw end
-      break
-    end
-    looked = looked + 1
-    local readable, item = pcall(cjson.decode, raw)
-    local fault
-    if not readable then fault = 'not JSON: ' .. tostring(item)
-    elseif type(item) ~= 'table' then fault = 'not an object'
-    elseif type(item.properties) ~= 'table' then fault = 'properties is not an object' end
-    redis.call('RPOP', KEYS[i])
-    if fault then
-      redis.call('LPUSH', KEYS[i + 1], fault .. '\\n' .. raw)
-    else
-      local tag = owner .. ':' .. string.format('%d', number)
-      number = number + 1
-      size = size + #raw
-      redis.call('HSET', KEYS[1], tag, '[' .. raw .. ',"",' .. cjson.encode(queue) .. ']')
-      redis.call('ZADD', KEYS[2], now, tag)
-      out[#out + 1] = queue
-      out[#out + 1] = tag
-      out[#out + 1] = raw
-    end
-  end
-end
-if #out > 0 then redis.call('ZADD', KEYS[3], ${until("ARGV[2]")}, owner) end
-return out`
-  }
-).withReturnType<ReadonlyArray<string>>()
-
 /** Forgets tags, 1,000 at most: Lua's stack holds no more than 8,000. */
 export const settle = Redis.script(
   (unacked: string, index: string, tags: ReadonlyArray<string>) => [unacked, index, ...tags],
@@ -150,25 +70,6 @@ return redis.call('LPUSH', KEYS[3], ARGV[2] .. '\\n' .. entry)`
   }
 )
 
-/** The owner lives, for `life` seconds if nothing more is heard, and these tags of his (those that nobody restored) are held from now on. */
-export const renew = Redis.script(
-  (index: string, owners: string, owner: string, life: number, tags: ReadonlyArray<string>) => [
-    index,
-    owners,
-    owner,
-    life,
-    ...tags
-  ],
-  {
-    numberOfKeys: 2,
-    lua: `${now}
-redis.call('ZREM', KEYS[2], '')
-redis.call('ZADD', KEYS[2], ${until("ARGV[2]")}, ARGV[1])
-for i = 3, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
-return 1`
-  }
-)
-
 /** Says of owners that they are dead. */
 export const bury = Redis.script((owners: string, dead: ReadonlyArray<string>) => [owners, ...dead], {
   numberOfKeys: 1,
@@ -180,7 +81,7 @@ return 1`
 
 /**
  * At most `limit` tags held for longer than `visibility` seconds by whoever it may be, or by an Apium owner whose lease is over: tag,
- * score and entry of each in one flat array. An owner who is dead and holds nothing is forgotten.
+ * score and entry of each in one flat array, what was taken last first: so they come out in their old order when each is put to the head of its list. An owner who is dead and holds nothing is forgotten.
  */
 export const overdue = Redis.script(
   (keys: ReadonlyArray<string>, visibility: number, limit: number) => [...keys, visibility, limit],
@@ -201,14 +102,14 @@ local function add(tag, score)
   out[3 * count - 1] = score
   out[3 * count] = entry
 end
-local late = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[1]), 'WITHSCORES', 'LIMIT', 0, limit)
+local late = redis.call('ZREVRANGEBYSCORE', KEYS[2], now - tonumber(ARGV[1]), '-inf', 'WITHSCORES', 'LIMIT', 0, limit)
 for i = 1, #late, 2 do add(late[i], late[i + 1]) end
 local dead = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now)
 if #dead > 0 then
   local left = {}
   for _, owner in ipairs(dead) do left[owner] = 0 end
   local held = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
-  for i = 1, #held, 2 do
+  for i = #held - 1, 1, -2 do
     local owner = string.match(held[i], '^(.*):%d+$')
     if owner and left[owner] then
       left[owner] = left[owner] + 1
@@ -249,7 +150,10 @@ export const sizes = Redis.script((lists: ReadonlyArray<string>) => lists, {
   numberOfKeys: (lists) => lists.length,
   lua: `
 local out = {}
-for i = 1, #KEYS do out[i] = redis.call('LLEN', KEYS[i]) end
+for i = 1, #KEYS do
+  out[i] = redis.pcall('LLEN', KEYS[i])
+  if type(out[i]) == 'table' then return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' should be a list') end
+end
 return out`
 }).withReturnType<ReadonlyArray<number>>()
 

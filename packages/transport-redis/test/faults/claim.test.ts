@@ -12,8 +12,8 @@ import * as stores from "../support/stores.ts"
 
 const print = (line: string) => Effect.sync(() => console.log(line))
 
-/** Where the answer to a claim names what was taken: Redis has done it, and we have not heard of it. */
-const tag = new TextEncoder().encode("apium:")
+/** Where the answer to a claim says what was taken: Redis has done it, and we have not heard of it. */
+const tag = new TextEncoder().encode('"delivery_tag"')
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => String(index))
 

@@ -4,7 +4,12 @@ import type { Put, StoredMessage } from "@apium/hub/virtual/VirtualStore"
 import * as Redis from "@apium/transport-redis/node"
 import * as RedisStore from "@apium/transport-redis/RedisStore"
 import * as RedisUri from "@apium/transport-redis/RedisUri"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import { Redis as Server } from "../../../../test/support/Redis.ts"
+
+/** A connection to the Redis of the layer. */
+export const connected = <A, E>(server: Layer.Layer<Server | A, E>, options?: Redis.Options) =>
+  Layer.unwrap(Effect.map(Server, ({ url }) => Redis.layer(url(), options))).pipe(Layer.provideMerge(server))
 
 export const open = (url: string, options?: RedisStore.Options, shared?: RedisStore.Shared) =>
   Effect.flatMap(Redis.open(RedisUri.parseUnsafe(url)), (link) =>

@@ -631,6 +631,7 @@ describe("layers", () => {
       assert.deepStrictEqual(yield* tasks.names, [])
       assert.strictEqual(yield* consumers("celery"), 0)
       assert.strictEqual(yield* waiting("celery"), 0)
-    })
+    }),
+    30_000
   )
 })

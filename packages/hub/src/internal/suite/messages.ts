@@ -288,7 +288,8 @@ export const messages = (userId: string): ReadonlyArray<Case> => [
         yield* channel.publish(message("now"), { exchange: "", routingKey: name })
         const consumer = yield* inbox(channel, name)
         const received = yield* consumer.take(2)
-        if (transport.capabilities.delay === "worker") {
+        const { delay } = transport.capabilities
+        if (delay === "worker" || delay === "consumer") {
           assert.deepStrictEqual(texts(received), ["later", "now"])
         } else {
           assert.deepStrictEqual(texts(received), ["now", "later"])
@@ -304,6 +305,57 @@ export const messages = (userId: string): ReadonlyArray<Case> => [
       yield* channel.publish(message("m"), { exchange: "", routingKey: name, notBefore: 1 })
       assert.strictEqual(textOf(yield* getOne(channel, name)), "m")
     })),
+
+  test(
+    "a delivery that is postponed comes when it is due, or half a second sooner, as if nobody had had it",
+    ({ channel, queue }) =>
+      Effect.gen(function* () {
+        const { name } = yield* queue()
+        for (const text of ["later", "now", "settled"]) {
+          yield* channel.publish(message(text, { priority: 0 }), { exchange: "", routingKey: name })
+        }
+        const consumer = yield* inbox(channel, name, { prefetch: 3 })
+        const [later, now, settled] = yield* consumer.take(3)
+        const notBefore = (yield* Clock.currentTimeMillis) + 800
+        yield* settled!.ack
+        yield* settled!.postpone!(notBefore)
+        yield* later!.postpone!(notBefore)
+        // Somebody else's from now on.
+        yield* later!.ack
+        const again = yield* consumer.next
+        assert.isAtLeast(yield* Clock.currentTimeMillis, notBefore - 500)
+        assert.deepStrictEqual(
+          [textOf(again), again.redelivered, again.deliveryCount, again.message.properties.priority],
+          ["later", false, later!.deliveryCount, 0]
+        )
+        yield* again.ack
+        yield* now!.postpone!(1)
+        const due = yield* consumer.next
+        assert.strictEqual(textOf(due), "now")
+        yield* due.ack
+      }),
+    ({ delay }) => (delay === "lattice" || delay === "worker" ? "it cannot be postponed" : undefined)
+  ),
+
+  test(
+    "what is postponed does not count as waiting, and is thrown away with its queue",
+    ({ channel, queue }) =>
+      Effect.gen(function* () {
+        const { name } = yield* queue()
+        const later = (yield* Clock.currentTimeMillis) + 3_600_000
+        for (const text of ["1", "2"]) yield* channel.publish(message(text), { exchange: "", routingKey: name })
+        for (const _ of ["1", "2"]) {
+          const delivery = yield* getOne(channel, name)
+          yield* delivery.postpone!(later)
+        }
+        yield* channel.publish(message("3"), { exchange: "", routingKey: name })
+        const { messageCount } = yield* channel.queueDeclare(Queue.make(name), { passive: true })
+        assert.strictEqual(messageCount, 1)
+        assert.strictEqual(yield* channel.queuePurge(name), 3)
+        assert.strictEqual(yield* channel.queuePurge(name), 0)
+      }),
+    ({ delay }) => (delay === "lattice" || delay === "worker" ? "it cannot be postponed" : undefined)
+  ),
 
   test("delivery counts begin at none and grow with each time a message is given back", ({
     channel,

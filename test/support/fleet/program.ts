@@ -4,6 +4,7 @@
  */
 import * as Queue from "@apium/hub/Queue"
 import * as Amqp from "@apium/transport-amqp/node"
+import * as Redis from "@apium/transport-redis/node"
 import * as Blueprint from "@apium/worker/Blueprint"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client } from "@apium/worker/client/Client"
@@ -21,9 +22,17 @@ const script = JSON.parse(process.argv[2] ?? "{}") as Script
 const concurrency = script.concurrency ?? 10
 const queue = script.quorum === undefined ? Queue.make(script.queue) : Queue.quorum(Queue.make(script.queue))
 
-/** One `write`: a line is there whole, or it is not. */
-const say = (...words: ReadonlyArray<string | number>): void =>
-  void writeSync(1, `@ ${words.join(" ")} ${Math.round(performance.timeOrigin + performance.now())}\n`)
+/** One `write`: a line is there whole, or it is not. A pipe that is full says so at once, and takes it later. */
+const say = (...words: ReadonlyArray<string | number>): void => {
+  const line = `@ ${words.join(" ")} ${Math.round(performance.timeOrigin + performance.now())}\n`
+  for (;;) {
+    try {
+      return void writeSync(1, line)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error
+    }
+  }
+}
 
 let running = 0
 
@@ -41,7 +50,8 @@ const work = ({ wait, dies }: { readonly wait: number; readonly dies: boolean })
       process.kill(process.pid, "SIGKILL")
       return yield* Effect.never
     }
-    yield* Effect.onInterrupt(Effect.sleep(wait), () => Effect.sync(() => say("interrupted", id, "-")))
+    const time = script.swift === true && delivery.redelivered ? 0 : wait
+    yield* Effect.onInterrupt(Effect.sleep(time), () => Effect.sync(() => say("interrupted", id, "-")))
     say("finished", id, "-")
     return null
   })
@@ -73,11 +83,19 @@ const options = {
   profile: { ...Profile.durable, ...(script.delay === undefined ? {} : { delay: script.delay }) }
 }
 
+const Link = script.url.startsWith("redis")
+  ? Redis.layer(script.url, {
+      retryOnStartup: true,
+      ...(script.lease === undefined ? {} : { lease: script.lease }),
+      ...(script.visibilityTimeout === undefined ? {} : { visibilityTimeout: script.visibilityTimeout })
+    })
+  : Amqp.layer(script.url, { retryOnStartup: true })
+
 run(
   Worker.layerOf(Blueprint.add("Ready", { requires: ["Tasks"], layer: Ready })(Worker.blueprint(options))).pipe(
     Layer.provide(Handlers),
     Layer.provide([Tasks.layer, Client.layer]),
     Layer.provide(MemoryBackend.layer),
-    Layer.provide(Amqp.layer(script.url, { retryOnStartup: true }))
+    Layer.provide(Link)
   )
 )

@@ -3,23 +3,36 @@ import { Connection } from "@apium/hub/Connection"
 import * as DeadLetter from "@apium/hub/DeadLetter"
 import type * as Message from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
-import * as Amqp from "@apium/transport-amqp/node"
 import { Client } from "@apium/worker/client/Client"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import * as Profile from "@apium/worker/Profile"
 import { Context, Effect, Layer, Option, Schedule, type Scope } from "effect"
-import * as Ledger from "../../../../test/support/Ledger.ts"
-import * as Program from "../../../../test/support/Program.ts"
-import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
+import * as Ledger from "../Ledger.ts"
+import * as Program from "../Program.ts"
 import { type Script, tasksOf } from "./Script.ts"
 
-/** The worker, bundled. */
-export class Bundle extends Context.Service<Bundle, string>()("test/Bundle") {
-  static readonly layer = Layer.effect(Bundle, Program.bundle("packages/transport-amqp/test/worker/program.ts"))
+/** The broker of a fleet, and its program. */
+export class Broker extends Context.Service<
+  Broker,
+  {
+    readonly url: string
+    /** So much of this queue is in it, and in the hands of workers. */
+    readonly counts: (queue: string) => Effect.Effect<Counts>
+    /** The worker, bundled. */
+    readonly program: string
+  }
+>()("test/Broker") {
+  static readonly layer = (broker: Omit<Broker["Service"], "program">) =>
+    Layer.effect(
+      Broker,
+      Effect.map(Program.bundle("test/support/fleet/program.ts"), (program) => Broker.of({ ...broker, program }))
+    )
 }
 
-/** A connection to the broker of the layer, and the program. */
-export const World = Layer.merge(Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.url()))), Bundle.layer)
+export interface Counts {
+  readonly ready: number
+  readonly unacked: number
+}
 
 /** `started <id> again 1766311200000`: what, whom, whether it came before, and when. */
 export interface Line {
@@ -32,14 +45,17 @@ export interface Line {
 }
 
 export interface Fleet {
-  readonly start: (script?: Partial<Script>) => Effect.Effect<Program.Program, never, Scope.Scope | Bundle>
+  readonly name: string
+  readonly start: (script?: Partial<Script>) => Effect.Effect<Program.Program, never, Scope.Scope>
+  /** What a worker of another kind said, which has ended. Its number. */
+  readonly heard: (lines: ReadonlyArray<string>) => number
   readonly send: (
     count: number,
     payload: (index: number) => { readonly wait: number; readonly dies?: boolean },
     options?: { readonly early?: boolean; readonly eta?: Date }
   ) => Effect.Effect<ReadonlyArray<string>>
-  /** So much of it is in the queue, and in the hands of workers. */
-  readonly queue: Effect.Effect<{ readonly ready: number; readonly unacked: number }>
+  /** RabbitMQ may answer before what was given back a moment ago is back, and Redis waits for leases: ask `until` it is. */
+  readonly queue: Effect.Effect<Counts>
   /** What is in its dead-letter queue, which is empty then. */
   readonly dead: Effect.Effect<ReadonlyArray<Message.Message>>
   /** Waits until nothing is left in the queue, or in anybody's hands. */
@@ -54,12 +70,12 @@ export interface Fleet {
 
 let queues = 0
 
-export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, RabbitMq | Connection | Scope.Scope> =>
+export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, Broker | Connection | Scope.Scope> =>
   Effect.gen(function* () {
-    const rabbit = yield* RabbitMq
+    const broker = yield* Broker
     const connection = yield* Connection
     const name = `fleet-${++queues}`
-    const whole: Script = { url: rabbit.url(), queue: name, ...script }
+    const whole: Script = { url: broker.url, queue: name, ...script }
     const queue = whole.quorum === undefined ? Queue.make(name) : Queue.quorum(Queue.make(name))
     yield* Effect.orDie(connection.declare({ queues: [queue] }))
     const { sendAll } = Context.get(
@@ -71,23 +87,15 @@ export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, 
       ),
       Client
     )
-    const programs: Array<Program.Program> = []
     const accepted: Array<string> = []
     const faults: Array<number> = []
-    const said = new Map<Program.Program, ReadonlyArray<string>>()
+    const said: Array<ReadonlyArray<string>> = []
     const tasks = tasksOf(whole)
 
-    const state = rabbit.queues.pipe(
-      // The mailbox of a worker that ends may go while they are counted.
-      Effect.retry({ times: 10, schedule: Schedule.spaced("50 millis") }),
-      Effect.orDie,
-      Effect.map((all) => all.find((one) => one.name === name) ?? { ready: 0, unacked: 0 })
-    )
-
     const lines = (): ReadonlyArray<Line> =>
-      programs
-        .flatMap((program, worker) =>
-          (said.get(program) ?? []).flatMap((line) => {
+      said
+        .flatMap((own, worker) =>
+          own.flatMap((line) => {
             const [mark, what = "", id = "", came, at] = line.split(" ")
             return mark === "@" ? [{ what, id, again: came === "again", at: Number(at), worker }] : []
           })
@@ -110,15 +118,17 @@ export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, 
         .pipe(Effect.orDie)
 
     return {
+      name,
       start: (more = {}) =>
         Effect.gen(function* () {
-          const script: Script = { ...whole, name: `${name}-${programs.length}@here`, ...more }
-          const program = yield* Program.start(yield* Bundle, { args: [JSON.stringify(script)] })
-          programs.push(program)
-          const ended = Effect.tap(program.ended, (ended) => Effect.sync(() => void said.set(program, ended.lines)))
+          const worker = said.push([]) - 1
+          const script: Script = { ...whole, name: `${name}-${worker}@here`, ...more }
+          const program = yield* Program.start(broker.program, { args: [JSON.stringify(script)] })
+          const ended = Effect.tap(program.ended, (ended) => Effect.sync(() => void (said[worker] = ended.lines)))
           yield* Effect.forkScoped(ended)
           return { ...program, ended }
         }),
+      heard: (own) => said.push(own) - 1,
       send: (count, payload, { early = false, eta } = {}) =>
         Effect.gen(function* () {
           const payloads = Array.from({ length: count }, (_, index) => ({ dies: false, ...payload(index) }))
@@ -130,13 +140,12 @@ export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, 
           accepted.push(...ids)
           return ids
         }).pipe(Effect.orDie),
-      /** RabbitMQ may answer before what was given back a moment ago is back: ask `until` it is. */
-      queue: state,
+      queue: broker.counts(name),
       dead: Effect.andThen(
         Effect.orDie(connection.declare({ queues: [Queue.make(DeadLetter.queueOf(name))] })),
         take(DeadLetter.queueOf(name))
       ),
-      drained: Effect.asVoid(until(state, ({ ready, unacked }) => ready + unacked === 0)),
+      drained: Effect.asVoid(until(broker.counts(name), ({ ready, unacked }) => ready + unacked === 0)),
       fault: Effect.sync(() => void faults.push(performance.timeOrigin + performance.now())),
       lines,
       books: Effect.gen(function* () {

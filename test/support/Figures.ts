@@ -5,7 +5,7 @@ import { connect } from "node:net"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 
-export { times } from "../../../../test/support/Times.ts"
+export { times } from "./Times.ts"
 
 /** One line, beside the test's name. */
 export const print = (line: string): Effect.Effect<void> => Effect.sync(() => console.log(line))
@@ -70,6 +70,19 @@ export const heap: Effect.Effect<number> = Effect.promise(async () => {
   }
   return process.memoryUsage().heapUsed
 })
+
+/** By least squares: octets per message, of sizes after so many messages each. */
+export const slope = (sizes: ReadonlyArray<number>, messages: number): number => {
+  const middle = (sizes.length - 1) / 2
+  const mean = sizes.reduce((sum, size) => sum + size, 0) / sizes.length
+  let above = 0
+  let below = 0
+  for (const [round, size] of sizes.entries()) {
+    above += (round - middle) * (size - mean)
+    below += (round - middle) ** 2
+  }
+  return above / below / messages
+}
 
 /**
  * What the heap may have grown by, in octets per message (RELIABILITY H1: 1 MB per 100,000). Deno 2.9 keeps what Effect's pauses were made in:

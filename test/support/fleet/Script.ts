@@ -20,6 +20,11 @@ export interface Script {
   readonly delay?: "broker" | "worker"
   /** Say so when it holds so many that are not due. */
   readonly holding?: number
+  /** What came before takes no time. */
+  readonly swift?: true
+  /** Of Redis, in milliseconds: the lease of a link, and how long Python's workers may hold a message. */
+  readonly lease?: number
+  readonly visibilityTimeout?: number
 }
 
 const params = { wait: Schema.Number, dies: Schema.Boolean }

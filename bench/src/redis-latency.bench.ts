@@ -1,0 +1,41 @@
+/**
+ * From before a task is sent to the first line of its handler, with a producer and a worker of each one's own, one task at a time: 20 ms after one has said
+ * so, the next is sent.
+ */
+import * as Bench from "./Bench.ts"
+import { starting } from "./redis/contestant.ts"
+
+const count = 200
+
+export default Bench.compared({
+  title: "redis-latency: enqueue to start, at idle",
+  unit: "tasks",
+  operations: count,
+  rounds: 7,
+  warmUp: 2,
+  contestants: [
+    starting("apium, concurrency 1", "apium", 1, count),
+    starting("BullMQ, concurrency 1", "bullmq", 1, count),
+    starting("Celery, prefork 2", "celery", 2, count)
+  ],
+  claims: [
+    {
+      what: "p50, of Celery's",
+      measure: "p50",
+      ours: "apium, concurrency 1",
+      theirs: "Celery, prefork 2",
+      floor: 0.9,
+      aim: 0.5
+    },
+    {
+      what: "p50, of BullMQ's",
+      measure: "p50",
+      ours: "apium, concurrency 1",
+      theirs: "BullMQ, concurrency 1",
+      floor: 1.1,
+      aim: 0.8
+    },
+    { what: "p99, of Celery's", measure: "p99", ours: "apium, concurrency 1", theirs: "Celery, prefork 2" },
+    { what: "p99, of BullMQ's", measure: "p99", ours: "apium, concurrency 1", theirs: "BullMQ, concurrency 1" }
+  ]
+})

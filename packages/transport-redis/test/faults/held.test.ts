@@ -1,0 +1,68 @@
+/** What we hold, and others take: a Python worker that restores by age, and whoever found us dead (RELIABILITY D12). */
+import { assert, layer } from "@effect/vitest"
+import { Deferred, Effect, Metric } from "effect"
+import * as Python from "../../../../test/support/Python.ts"
+import { Redis as Server } from "../../../../test/support/Redis.ts"
+import * as stores from "../support/stores.ts"
+
+const taken = Effect.map(Metric.snapshot, (all) => {
+  const found = all.find(({ id }) => id === "apium_redis_taken_back")
+  return (found?.state as { readonly count: number } | undefined)?.count ?? 0
+})
+
+layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("a message that we hold", (it) => {
+  it.effect(
+    "and a Python worker restores is known to be gone with the next renewal, is counted, and is settled for nothing",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const before = yield* taken
+        const { store } = yield* stores.open(server.url(), { lease: "1 second", visibilityTimeout: "900 millis" })
+        yield* store.put("taken", [stores.put('"1"', "taken"), stores.put('"2"', "taken")])
+        const [first, second] = yield* store.take(["taken"], 2)
+        assert.deepStrictEqual([store.held!(first!.tag), store.held!(second!.tag)], [true, true])
+        // Whose options say that a quarter of a second is long enough, and whose clock is right.
+        yield* Python.run(
+          `
+import sys
+from kombu import Connection
+channel = Connection(sys.argv[1], transport_options={"visibility_timeout": 0}).channel()
+channel.qos.restore_by_tag(sys.argv[2])
+`,
+          { args: [server.url(), first!.tag] }
+        )
+        yield* stores.until(Effect.map(taken, (count) => count === before + 1))
+        assert.deepStrictEqual([store.held!(first!.tag), store.held!(second!.tag)], [false, true])
+        yield* store.settle([first!.tag])
+        yield* store.restore([first!.tag], { side: "near" })
+        assert.strictEqual(yield* server.command("LLEN", "taken"), 1)
+        const [again] = yield* store.take(["taken"], 2)
+        assert.deepStrictEqual([stores.text(again!), again!.redelivered, again!.deliveryCount], ['"1"', true, 1])
+        yield* store.settle([again!.tag, second!.tag])
+        yield* stores.until(Effect.map(server.command("ZCARD", "unacked_index"), (left) => left === 0))
+      }),
+    30_000
+  )
+
+  it.effect(
+    "when others found us dead is lost with its link, which says why, and nothing of it is begun after that",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const lost = yield* Deferred.make<string>()
+        const { closed, store } = yield* stores.open(server.url(), { lease: "900 millis" })
+        yield* Effect.forkScoped(
+          Effect.catch(closed, ({ reason }) => Deferred.succeed(lost, "text" in reason ? reason.text : ""))
+        )
+        yield* store.put("dead", [stores.put('"1"', "dead")])
+        const [held] = yield* store.take(["dead"], 1)
+        const [owner] = held!.tag.split(/:\d+$/)
+        yield* server.command("ZADD", "apium.owners", "1", owner!)
+        const other = yield* stores.open(server.url(), { lease: "900 millis" })
+        assert.match(yield* Deferred.await(lost), /not heard of for longer than its lease of 900 ms/)
+        assert.isFalse(store.held!(held!.tag))
+        yield* stores.until(Effect.map(other.store.size("dead"), (size) => size === 1))
+      }),
+    30_000
+  )
+})

@@ -1,0 +1,44 @@
+/**
+ * A worker in a process of its own, one task at a time: `runs <n>` when a task begins, `ran <n>` when it ends. `proj.dies` kills its
+ * process, however often it comes.
+ */
+import * as Queue from "@apium/hub/Queue"
+import * as Redis from "@apium/transport-redis/node"
+import { Client, MemoryBackend, Task, Tasks, Worker } from "@apium/worker"
+import { Effect, Layer, Logger, Schema } from "effect"
+import { writeSync } from "node:fs"
+
+/** In milliseconds. */
+const [url = "", queue = "", lease = "2000", visibility = "3600000"] = process.argv.slice(2)
+
+const say = (line: string) => Effect.sync(() => void writeSync(1, `${line}\n`))
+
+const notes = Task.make("proj.notes", {
+  params: { n: Schema.Number, ms: Schema.Number },
+  result: Schema.Void,
+  ignoreResult: true
+})
+const dies = Task.make("proj.dies", { params: {}, result: Schema.Void, ignoreResult: true, maxDeliveries: 3 })
+
+const live = Layer.merge(
+  Tasks.handle(notes, ({ n, ms }) =>
+    Effect.andThen(say(`runs ${n}`), Effect.andThen(Effect.sleep(ms), say(`ran ${n}`)))
+  ),
+  Tasks.handle(dies, () =>
+    Effect.andThen(
+      say("dies"),
+      Effect.sync(() => process.kill(process.pid, "SIGKILL"))
+    )
+  )
+)
+
+const worker = Worker.layer({ queues: [Queue.make(queue)], concurrency: 1, prefetchMultiplier: 10 }).pipe(
+  Layer.provide(live),
+  Layer.provide(Tasks.layer),
+  Layer.provide(Client.layer),
+  Layer.provide(MemoryBackend.layer),
+  Layer.provide(Redis.layer(url, { lease: Number(lease), visibilityTimeout: Number(visibility) })),
+  Layer.provide(Logger.layer([]))
+)
+
+Effect.runFork(Effect.andThen(Layer.build(worker), Effect.andThen(say("ready"), Effect.never)).pipe(Effect.scoped))
