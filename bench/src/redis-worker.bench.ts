@@ -12,7 +12,7 @@ export default Bench.compared({
   unit: "tasks",
   operations,
   rounds: 7,
-  warmUp: 2,
+  warmUp: 4,
   contestants: [
     working("apium, concurrency 100", "apium", operations, { concurrency: 100, count: 20_000 }),
     working("BullMQ, concurrency 100", "bullmq", operations, { concurrency: 100, count: 10_000 }),

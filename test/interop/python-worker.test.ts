@@ -19,7 +19,7 @@ const get = <A, E, E2, R>(sent: Effect.Effect<{ readonly get: Effect.Effect<A, E
 const failure = <A, E, E2, R>(sent: Effect.Effect<{ readonly get: Effect.Effect<A, E> }, E2, R>) =>
   Effect.map(Effect.flip(get(sent)), (error) => {
     assert.instanceOf(error, TaskFailed)
-    return error as TaskFailed
+    return error
   })
 
 type Check = Effect.Effect<unknown, unknown, Client | ResultBackend>

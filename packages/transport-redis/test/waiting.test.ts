@@ -1,5 +1,4 @@
 /** Who waits is told of what comes, over the connection he takes with, and never in vain for long. */
-import type { HubError } from "@apium/hub/HubError"
 import * as Redis from "@apium/transport-redis/node"
 import * as RedisStore from "@apium/transport-redis/RedisStore"
 import * as RedisUri from "@apium/transport-redis/RedisUri"
@@ -10,34 +9,9 @@ import * as Python from "../../../test/support/Python.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { times } from "../../../test/support/Times.ts"
 import * as stores from "./support/stores.ts"
-
-type Store = RedisStore.RedisStore["store"]
-type Queues = readonly [string, ...Array<string>]
-
-/** A store whose own clock stands: it never asks again, and is told by Redis, or waits for ever. */
-const openToldOnly = (url: string) =>
-  Effect.gen(function* () {
-    const link = yield* Redis.open(RedisUri.parseUnsafe(url))
-    const standing: Clock.Clock = Object.create(yield* Clock.Clock, { sleep: { value: () => Effect.never } })
-    return yield* Effect.provideService(RedisStore.make(link), Clock.Clock, standing)
-  })
+import { consume, openToldOnly, type Queues, standing, type Store } from "./support/told.ts"
 
 const names = (count: number) => Array.from({ length: count }, (_, index) => `q${index}`) as unknown as Queues
-
-/** Takes and settles, and waits when there is nothing, for ever. */
-const consume = (
-  store: Store,
-  queues: Queues,
-  max: number,
-  got: (text: string) => void
-): Effect.Effect<never, HubError> =>
-  Effect.forever(
-    Effect.flatMap(store.take(queues, max), (taken) => {
-      if (taken.length === 0) return store.ready(queues)
-      for (const one of taken) got(stores.text(one))
-      return store.settle(taken.map(({ tag }) => tag))
-    })
-  )
 
 /** Waits until it has been seen that there is nothing. */
 const idle = (store: Store, queues: Queues) =>
@@ -259,7 +233,6 @@ for n in range(int(sys.argv[2])):
       const server = yield* Server
       const link = yield* Redis.open(RedisUri.parseUnsafe(server.url()))
       const { store: other } = yield* stores.open(server.url())
-      const standing: Clock.Clock = Object.create(yield* Clock.Clock, { sleep: { value: () => Effect.never } })
       const told = yield* Deferred.make<void>()
       const track = (changed: (key: string | undefined) => void) =>
         Effect.map(
@@ -272,7 +245,7 @@ for n in range(int(sys.argv[2])):
               Effect.andThen(Effect.orDie(other.put("late", [stores.put("1", "late")])), Deferred.await(told))
             )
         )
-      const { store } = yield* Effect.provideService(RedisStore.make({ ...link, track }), Clock.Clock, standing)
+      const { store } = yield* Effect.provideService(RedisStore.make({ ...link, track }), Clock.Clock, yield* standing)
       yield* store.ready(["late"])
       yield* store.ready(["late"])
       assert.lengthOf(yield* store.take(["late"], 1), 1)

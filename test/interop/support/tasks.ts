@@ -56,7 +56,7 @@ export const handlers = Layer.mergeAll(
   Tasks.handle(ignored, () => Effect.void),
   Tasks.handle(replaced, ({ x }) => Canvas.replace(Canvas.chain(add.s({ x, y: 1 }), add.partial({ y: 10 })))),
   Tasks.handle(info, () =>
-    Effect.map(TaskContext, ({ delivery, headers, id, name, parentId: _, retries, rootId }) => ({
+    Effect.map(TaskContext, ({ delivery, headers, id, name, retries, rootId }) => ({
       id,
       name,
       retries,
