@@ -190,6 +190,7 @@ export const make = Effect.fnUntraced(function* (
 
   const store: VirtualStore = {
     remote: true,
+    queueOrder: options.queueOrderStrategy,
     declare: ({ name, arguments: { "x-message-ttl": life } }) =>
       Effect.sync(() => {
         if (typeof life === "number" && life >= 0) timesToLive.set(name, life)

@@ -15,7 +15,7 @@ import type { Channel, ConsumeOptions } from "../Channel.ts"
 import { type Delivery, settledTwice } from "../Delivery.ts"
 import { ConsumerCancelled, HubError } from "../HubError.ts"
 import type { Message, Route } from "../Message.ts"
-import { Prefetch } from "./Prefetch.ts"
+import { type Place, Prefetch } from "./Prefetch.ts"
 import { Method, refuse, type Subscriber, type VirtualBroker } from "./VirtualBroker.ts"
 import type { StoredMessage } from "./VirtualStore.ts"
 
@@ -146,8 +146,8 @@ class VirtualDelivery implements Delivery {
     this.#settled = true
     this.#channel.held.delete(this)
     if (this.#window !== undefined) {
-      this.#window.release(1)
-      this.#channel.window.release(1)
+      this.#window.hold(-1)
+      this.#channel.window.hold(-1)
     }
     return true
   }
@@ -261,6 +261,9 @@ export class VirtualChannel {
     return Effect.uninterruptible(Effect.andThen(this.broker.find(queue, this.owner, Method.basicGet), next))
   }
 
+  /** How many consumers there have been. */
+  #subscribed = 0
+
   #freeTag(): string {
     let tag: string
     do tag = `ctag-${++this.#consumers}`
@@ -300,9 +303,18 @@ export class VirtualChannel {
       // Without acknowledgements what comes is nobody else's any more, whether or not anybody comes for it.
       const remote = store.remote === true && !noAck
       const queues = [queue] as const
+      const { queueOrder } = store
+      const rank = queueOrder === "sorted" ? queue : queueOrder === "priority" ? ++this.#subscribed : 0
+      const place: Place = { rank, resume: undefined }
+      const own: Place = { rank: 0, resume: undefined }
+      const leave = (): void => {
+        window.leave(own)
+        whole.leave(place)
+      }
       const consuming = this.#consuming
       const end = Effect.suspend(() => {
         consuming.delete(tag)
+        leave()
         return Effect.andThen(Effect.ignore(broker.unsubscribe(queue, subscriber)), store.wake(queues))
       })
       yield* Effect.acquireRelease(
@@ -348,6 +360,7 @@ export class VirtualChannel {
       /** Room is held before it is known how much is needed: the other consumers of the channel take at the same time. */
       const take = (count: number): Effect.Effect<ReadonlyArray<StoredMessage>, HubError> => {
         hold(count)
+        leave()
         return Effect.onExit(store.take(queues, count), (exit) =>
           Effect.sync(() => hold((Exit.isSuccess(exit) ? exit.value.length : 0) - count))
         )
@@ -405,8 +418,10 @@ export class VirtualChannel {
           if (this.#cause !== undefined) return Effect.fail(this.#cause)
           if (Deferred.isDoneUnsafe(ended)) return Deferred.await(ended)
           const next = ahead
-          const full = next !== undefined ? undefined : window.free <= 0 ? window : whole.free <= 0 ? whole : undefined
-          if (full !== undefined) return Effect.andThen(restore(unlessEnded(full.room)), pull)
+          if (next === undefined) {
+            const full = window.free <= 0 ? window.room(own) : whole.admits(place) ? undefined : whole.room(place)
+            if (full !== undefined) return Effect.andThen(restore(unlessEnded(full)), pull)
+          }
           ahead = undefined
           const asked = next?.asked ?? portion()
           return Effect.flatMap(next === undefined ? take(asked) : Fiber.join(next.fiber), (stored) => {

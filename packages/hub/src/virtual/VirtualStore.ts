@@ -43,6 +43,11 @@ export interface Put {
 }
 
 export interface VirtualStore {
+  /**
+   * Which of the queues that are consumed on one channel comes first where there is room for one message: in turn (the default), by
+   * name, or as they were consumed (kombu's `queue_order_strategy`).
+   */
+  readonly queueOrder?: "round_robin" | "sorted" | "priority" | undefined
   /** A take goes over a network: the next is asked for while a consumer is handed the last. Left out: it takes no time. */
   readonly remote?: boolean | undefined
   readonly declare: (queue: Queue) => Effect.Effect<void, HubError>
