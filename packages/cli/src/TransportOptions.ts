@@ -60,6 +60,8 @@ const brokerFields: Readonly<Record<string, Field>> = {
     strategies.join(", "),
     (value) => strategies.find((one) => one === value)
   ],
+  unacked_key: ["unackedKey", "a text", string],
+  unacked_index_key: ["unackedIndexKey", "a text", string],
   visibility_timeout: ["visibilityTimeout", "seconds, more than 0", seconds],
   lease: ["lease", "seconds, more than 0", seconds]
 }

@@ -17,6 +17,8 @@ export interface Options {
   /** Kombu's transport options of the same names. */
   readonly prioritySteps?: ReadonlyArray<number> | undefined
   readonly separator?: string | undefined
+  readonly unackedKey?: string | undefined
+  readonly unackedIndexKey?: string | undefined
   /** `true` is `/{db}.`, `false` is no prefix; a text may hold `{db}`. */
   readonly fanoutPrefix?: boolean | string | undefined
   /** Whether channels carry the routing key. */
@@ -90,8 +92,8 @@ export const make = (options: Options = {}): RedisKeys => {
     fanoutChannel: (exchange, routingKey = "") => channel(exchange, routingKey),
     fanoutPattern: (exchange, routingKey = "") => channel(exchange, routingKey.replaceAll("#", "*")),
     key: (name) => prefix + name,
-    unacked: `${prefix}unacked`,
-    unackedIndex: `${prefix}unacked_index`,
+    unacked: prefix + (options.unackedKey ?? "unacked"),
+    unackedIndex: prefix + (options.unackedIndexKey ?? "unacked_index"),
     unackedMutex: `${prefix}unacked_mutex`
   }
 }

@@ -72,6 +72,11 @@ describe("RedisKeys", () => {
     )
   })
 
+  it("takes other names for what is held, behind the prefix", () => {
+    const renamed = RedisKeys.make({ globalKeyprefix: "app:", unackedKey: "held", unackedIndexKey: "held_at" })
+    assert.deepStrictEqual([renamed.unacked, renamed.unackedIndex], ["app:held", "app:held_at"])
+  })
+
   it.each(["a.#", "a.*", "#", "*", "#.b", "a.*.c", "a.#.c", "worker.#", "", "a", "*.*", "a.b"])(
     "matches %s as kombu's pattern does",
     (binding) => {
