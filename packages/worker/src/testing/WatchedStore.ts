@@ -29,7 +29,7 @@ export interface WatchedStore {
 
 export const make = (inner: VirtualStore): WatchedStore => {
   // By its properties, of which a message has a copy of its own in each queue: the store keeps them, whatever it does with the rest.
-  const held = new Map<Properties, Held & { taken: boolean }>()
+  const held = new Map<Properties, Held & { taken: boolean; notBefore: number | undefined }>()
   const byTag = new Map<string, Properties>()
   let next = Deferred.makeUnsafe<void>()
 
@@ -45,8 +45,23 @@ export const make = (inner: VirtualStore): WatchedStore => {
     moved()
   }
 
+  const { postpone } = inner
   const store: VirtualStore = {
     ...inner,
+    postpone:
+      postpone === undefined
+        ? undefined
+        : (tags, notBefore) =>
+            Effect.tap(postpone(tags, notBefore), () =>
+              Effect.sync(() => {
+                for (const tag of tags) {
+                  const one = held.get(byTag.get(tag)!)
+                  byTag.delete(tag)
+                  if (one !== undefined) Object.assign(one, { taken: false, notBefore })
+                }
+                moved()
+              })
+            ),
     put: (queue, puts) => {
       const copies = puts.map((put) => ({
         ...put,

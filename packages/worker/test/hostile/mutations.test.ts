@@ -213,6 +213,6 @@ describe("mutated task messages", () => {
         Effect.provide(Logger.layer([])),
         guarded
       ),
-    20_000
+    60_000
   )
 })

@@ -12,6 +12,7 @@ import { Worker } from "@apium/worker/Worker"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { headers, inject, json } from "../support/World.ts"
 
 const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
 const AddLive = Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))
@@ -129,6 +130,19 @@ describe("idle", () => {
       )
     )
   }
+
+  it.effect("does not wait for what the worker took and put off", () =>
+    Effect.gen(function* () {
+      const worker = yield* Helpers
+      // Sent as Python sends it: the broker hears of no time.
+      yield* inject(json("[[1, 1], {}, null]", headers("proj.add", "put-off", { eta: "1970-01-01T01:00:00+00:00" })))
+      yield* worker.idle
+      assert.deepStrictEqual(yield* worker.states("put-off"), [])
+      yield* TestClock.adjust("1 hour")
+      yield* worker.idle
+      assert.deepStrictEqual(yield* worker.states("put-off"), ["SUCCESS"])
+    }).pipe(Effect.provide(TestWorker.layer({ handlers: [AddLive] })))
+  )
 
   it.effect("returns at once where nothing was sent", () =>
     Effect.flatMap(Helpers, ({ idle }) => idle).pipe(Effect.provide(TestWorker.layer({ handlers: [] })))
