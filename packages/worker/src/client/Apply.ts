@@ -6,8 +6,9 @@
 import type { ResultTuple } from "@apium/protocol/celery/ResultMessage"
 import * as Signature from "@apium/protocol/celery/Signature"
 import * as Data from "effect/Data"
-import { freezeUnsafe, joined, membersOf, partsOf, sizeOf, withOptions } from "./Freeze.ts"
+import { freezeUnsafe, joined, leavesOf, partsOf, sizeOf } from "./Freeze.ts"
 import type { Outgoing } from "./Publisher.ts"
+import { emptyOf, nestedOf, resultOf } from "./Shape.ts"
 import * as Options from "./SignatureOptions.ts"
 import type { Given, Sender } from "./SignatureOptions.ts"
 
@@ -30,6 +31,8 @@ export interface Plan {
   readonly chords: ReadonlyArray<Chord>
   /** The results to come, one for each signature that has any. */
   readonly results: ReadonlyArray<ResultTuple>
+  /** The tasks that store none. */
+  readonly ignored: ReadonlySet<string>
 }
 
 const refuse = (task: string, why: string): never => {
@@ -43,6 +46,7 @@ export const planUnsafe = (
 ): Plan => {
   const messages: Array<Outgoing> = []
   const chords: Array<Chord> = []
+  const ignored = new Set<string>()
 
   /** A frozen one. `given.chain` follows a plain task alone. */
   const send = (signature: Signature.Signature, given: Given): void => {
@@ -52,21 +56,19 @@ export const planUnsafe = (
         return send(first!, { ...given, chain: rest.toReversed() })
       }
       case "celery.group": {
-        const { task_id, chord: _, ...options } = signature.options
+        const group = { group_id: signature.options.task_id }
         const whole = { ...given, args: argsOf(signature, given) }
-        for (const member of membersOf(signature)) {
-          send(joined(withOptions(member, { ...options, ...member.options }), { group_id: task_id }), whole)
-        }
+        for (const member of Signature.tasks(signature)) send(joined(member, group), whole)
         return
       }
       case "celery.chord": {
         const { body, groupId, parts } = partsOf(signature)
-        if (parts.length === 0) return send(body, { ...given, args: [[]] })
         const size = parts.reduce((sum, part) => sum + sizeOf(part), 0)
-        chords.push({ groupId, size, nested: nestedOf(groupId, parts) })
+        if (size > 0) chords.push({ groupId, size, nested: nestedOf(groupId, parts) })
         const whole = { ...given, args: argsOf(signature, given) }
         for (const part of parts) send(part, whole)
-        return
+        // Where all parts are groups of none there is nothing to count.
+        return size === 0 ? send(body, { ...given, args: [parts.map((part) => emptyOf(resultOf(part)))] }) : undefined
       }
       default: {
         const { immutable, kwargs, options, task } = signature
@@ -80,10 +82,15 @@ export const planUnsafe = (
     }
   }
 
+  const ignore = ({ options: { ignore_result: ignores, task_id: id } }: Signature.Signature): void => {
+    if (ignores === true) ignored.add(id as string)
+  }
+
   const plan = (signature: Signature.Signature, given: Given): ResultTuple | undefined => {
     // The common case: a callback, a step of a chain. What follows it is frozen.
     if (!Signature.isCanvas(signature)) {
       const own = freezeUnsafe(signature, { replyTo: given.replyTo })
+      ignore(own.signature)
       send(own.signature, given)
       return own.result
     }
@@ -91,6 +98,7 @@ export const planUnsafe = (
     const whole = chain.length === 0 ? signature : Signature.chain([signature, ...chain.toReversed()])
     if (signature.task === "celery.chain" && Signature.tasks(signature).length === 0 && chain.length === 0) return
     const { result, signature: frozen } = freezeUnsafe(whole, { replyTo: given.replyTo })
+    for (const leaf of leavesOf(frozen)) ignore(leaf)
     send(frozen, { ...start, chain: [] })
     return result
   }
@@ -105,28 +113,8 @@ export const planUnsafe = (
       throw new SignatureRefused({ message: (error as Error).message })
     }
   }
-  return { messages, chords, results }
+  return { messages, chords, results, ignored }
 }
 
 const argsOf = (signature: Signature.Signature, given: Given): Given["args"] =>
   signature.immutable ? signature.args : [...given.args, ...signature.args]
-
-/** What a frozen signature leaves: a chain its last step's result, a chord its body's. */
-const resultOf = (signature: Signature.Signature): ResultTuple => {
-  const id = signature.options.task_id as string
-  switch (signature.task) {
-    case "celery.group":
-      return { id, parent: null, children: membersOf(signature).map(resultOf) }
-    case "celery.chain":
-      return resultOf(Signature.tasks(signature).at(-1)!)
-    case "celery.chord":
-      return resultOf(Signature.chordOf(signature)!.body!)
-    default:
-      return { id, parent: null, children: null }
-  }
-}
-
-const nestedOf = (id: string, header: ReadonlyArray<Signature.Signature>): ResultTuple | undefined => {
-  const children = header.map(resultOf)
-  return children.some((part) => part.children !== null) ? { id, parent: null, children } : undefined
-}

@@ -51,8 +51,6 @@ export type Revoke = (id: string, options?: RevokeOptions) => Effect.Effect<void
 export interface Codecs<A, E> {
   readonly result: Wire<A>
   readonly error: Wire<E> | undefined
-  /** Of the task, where it is known. */
-  readonly options?: { readonly ignoreResult?: boolean | undefined } | undefined
 }
 
 /** Of a task nobody here knows. */

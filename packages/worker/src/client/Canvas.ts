@@ -24,8 +24,8 @@ import type { PayloadOf, Task } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
 import { ReplaceRequested } from "../task/TaskError.ts"
 import type { AsyncResult } from "./AsyncResult.ts"
-import { Client, encoder, type SendOptions } from "./Client.ts"
-import type { GroupResult } from "./GroupResult.ts"
+import { Client, encoder, type Sent } from "./Client.ts"
+import type { Call, SendOptions } from "./SendOptions.ts"
 import * as Signature from "./Signature.ts"
 import type { Any, Leaf, Leaves } from "./Signature.ts"
 
@@ -45,10 +45,15 @@ type Piped<S extends ReadonlyArray<Any>> = S extends readonly [
   infer B extends Any,
   ...infer Rest extends ReadonlyArray<Any>
 ]
-  ? [Out<A>] extends [In<B>]
+  ? [Out<A>] extends [Common<B>]
     ? readonly [A, ...Piped<readonly [B, ...Rest]>]
-    : readonly [A, DoesNotFit<Out<A>, In<B>>, ...Rest]
-  : S
+    : readonly [A, DoesNotFit<Out<A>, Common<B>>, ...Rest]
+  : S extends readonly [infer A extends Any, ...infer Rest extends ReadonlyArray<Any>]
+    ? // A list of any length: each of them may come after any other.
+      [Out<A> | Out<Rest[number]>] extends [Common<Rest[number]>]
+      ? S
+      : readonly [A, ...ReadonlyArray<DoesNotFit<Out<A> | Out<Rest[number]>, Common<Rest[number]>>>]
+    : S
 
 type First<S extends ReadonlyArray<Any>> = S extends readonly [infer A, ...ReadonlyArray<unknown>] ? A : S[number]
 type Last<S extends ReadonlyArray<Any>> = S extends readonly [...ReadonlyArray<unknown>, infer A] ? A : S[number]
@@ -65,26 +70,21 @@ const wired = (signatures: ReadonlyArray<Any>): Wired => Effect.forEach(signatur
 /** One after the other, each with the result of the one before it. Its result is the last one's. */
 export const chain = <const S extends readonly [Any, ...ReadonlyArray<Any>]>(
   ...steps: S & Piped<S>
-): Signature.Signature<In<First<S>>, Out<Last<S>>, Failure<S[number]>, Many<Last<S>>> => {
+): Signature.Signature<Common<First<S>>, Out<Last<S>>, Failure<S[number]>, Many<Last<S>>> => {
   const all = steps as ReadonlyArray<Any>
+  // A step that fails fails those that are to follow, with its own failure.
+  const errors = new Set(all.flatMap(({ leaves }) => leavesOf(leaves)).flatMap(({ error }) => error ?? []))
+  const { leaves } = all.at(-1)!
   return {
     wire: Effect.map(wired(all), (wires) => Wire.chain(wires)),
-    leaves: failing(all.at(-1)!.leaves, errorsOf(all))
+    leaves: errors.size === 0 ? leaves : failing(leaves, Schema.Union([...errors]))
   }
 }
 
-/** A step that fails fails those that are to follow, with its own failure. */
-const errorsOf = (steps: ReadonlyArray<Any>): ReadonlyArray<NonNullable<Leaf["error"]>> =>
-  steps.flatMap(({ leaves }) => leavesOf(leaves)).flatMap(({ error }) => (error === undefined ? [] : [error]))
-
 const leavesOf = (leaves: Leaves): ReadonlyArray<Leaf> => ("result" in leaves ? [leaves] : leaves.flatMap(leavesOf))
 
-const failing = (leaves: Leaves, errors: ReturnType<typeof errorsOf>): Leaves => {
-  if (errors.length === 0) return leaves
-  return "result" in leaves
-    ? { result: leaves.result, error: Schema.Union(errors) }
-    : leaves.map((leaf) => failing(leaf, errors))
-}
+const failing = (leaves: Leaves, error: NonNullable<Leaf["error"]>): Leaves =>
+  "result" in leaves ? { result: leaves.result, error } : leaves.map((leaf) => failing(leaf, error))
 
 /** Side by side, each with the same result of what comes before. It has a list of results, in this order. */
 export const group = <const S extends ReadonlyArray<Any>>(
@@ -106,18 +106,26 @@ export const chord = <const S extends ReadonlyArray<Any>, A, E, M extends boolea
   leaves: body.leaves
 })
 
-/** The arguments of each call, in the order of the task's parameters. */
-const items = <P extends Params, A, E>(
-  task: Task<string, P, A, E>,
-  payloads: ReadonlyArray<PayloadOf<P>>
-): Effect.Effect<ReadonlyArray<ReadonlyArray<KombuJson>>, Schema.SchemaError> =>
-  Effect.forEach(payloads, (payload) =>
-    Effect.map(encoder(task)(payload), ({ args, kwargs }) =>
-      task.binding === "raw"
-        ? args
-        : Object.keys(task.params).flatMap((name) => (Object.hasOwn(kwargs, name) ? [kwargs[name]!] : []))
-    )
-  )
+/** The arguments of one call, in the order of the task's parameters: what a map passes on. Throws what cannot be passed so. */
+const positionalUnsafe = (
+  { binding, params }: Pick<Task<string, Params, unknown, unknown>, "binding" | "params">,
+  { args, kwargs }: Call
+): ReadonlyArray<KombuJson> => {
+  const names = binding === "raw" ? [] : Object.keys(params)
+  const missing = names.findIndex((name) => !Object.hasOwn(kwargs, name))
+  const given = missing < 0 ? names : names.slice(0, missing)
+  const left = Object.keys(kwargs).find((name) => !given.includes(name))
+  if (left !== undefined) {
+    const why = missing < 0 ? "" : `, and ${names[missing]} before it is not`
+    throw new TypeError(`arguments are passed by position: ${left} is given${why}`)
+  }
+  return [...args, ...given.map((name) => kwargs[name]!)]
+}
+
+const one = (args: ReadonlyArray<KombuJson>): KombuJson => {
+  if (args.length !== 1) throw new TypeError(`map passes one argument, and these are ${args.length}: use starmap`)
+  return args[0]!
+}
 
 const over = <P extends Params, A, E>(
   kind: "map" | "starmap",
@@ -125,16 +133,31 @@ const over = <P extends Params, A, E>(
   payloads: ReadonlyArray<PayloadOf<P>>
 ): Signature.Signature<unknown, ReadonlyArray<A>, E> => {
   const { error, result } = Signature.leafOf(task)
-  return {
-    wire: Effect.map(items(task, payloads), (it) =>
-      Wire.make(`celery.${kind}`, {
-        kwargs: {
-          task: Wire.encode(Wire.make(task.name)),
-          it: kind === "map" ? it.map(([first = null]) => first) : it
-        },
-        subtaskType: `x${kind}`,
-        immutable: true
+  const item = (payload: PayloadOf<P>): Effect.Effect<KombuJson, HubError | Schema.SchemaError> =>
+    Effect.flatMap(encoder(task)(payload), (call) =>
+      Effect.try({
+        try: () => (kind === "map" ? one(positionalUnsafe(task, call)) : positionalUnsafe(task, call)),
+        catch: (error) =>
+          new HubError({
+            reason: new EncodeFailed({ what: `a ${kind} of ${task.name}`, text: (error as Error).message })
+          })
       })
+    )
+  // It goes where the task goes that it calls.
+  const { priority, queue } = task.options
+  return {
+    wire: Effect.map(
+      Effect.forEach(payloads, (payload) => item(payload)),
+      (it) =>
+        Wire.make(`celery.${kind}`, {
+          kwargs: { task: Wire.encode(Wire.make(task.name)), it },
+          options: {
+            ...(queue === undefined ? undefined : { queue }),
+            ...(priority === undefined ? undefined : { priority })
+          },
+          subtaskType: `x${kind}`,
+          immutable: true
+        })
     ),
     leaves: { result: Schema.Array(result), error }
   }
@@ -163,9 +186,6 @@ export const chunks = <P extends Params, A, E>(
   for (let at = 0; at < payloads.length; at += step) parts.push(starmap(task, payloads.slice(at, at + step)))
   return group(parts)
 }
-
-/** What sending a canvas gives: a handle on its one result, or on a list of them. */
-export type Sent<A, E, M extends boolean> = M extends true ? GroupResult<A, E> : AsyncResult<A, E>
 
 /** Sends a canvas that has all it needs, with options for the whole of it. */
 export const applyAsync = <A, E, M extends boolean>(

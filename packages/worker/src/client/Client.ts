@@ -5,25 +5,20 @@
  * and not a silence.
  */
 import { Connection } from "@apium/hub/Connection"
-import type { Arguments } from "@apium/hub/Exchange"
 import { Host } from "@apium/hub/Host"
 import { EncodeFailed, HubError } from "@apium/hub/HubError"
 import * as Mailbox from "@apium/hub/Mailbox"
 import type { Queue } from "@apium/hub/Queue"
-import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { Signature as WireSignature } from "@apium/protocol/celery/Signature"
-import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SentEvent from "../events/SentEvent.ts"
 import type { Params } from "../task/Binding.ts"
-import * as Countdown from "../task/Countdown.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
 import * as Apply from "./Apply.ts"
@@ -32,42 +27,15 @@ import * as Dispatch from "./Dispatch.ts"
 import * as GroupResult from "./GroupResult.ts"
 import * as Publisher from "./Publisher.ts"
 import { ResultBackend } from "./ResultBackend.ts"
+import { type Call, type Moment, outgoingUnsafe, type SendOptions } from "./SendOptions.ts"
 import * as Signature from "./Signature.ts"
+
+export type { SendOptions } from "./SendOptions.ts"
 
 /** What sending a canvas gives: a handle on its one result, or on a list of them. */
 export type Sent<A, E, M extends boolean> = M extends true
   ? GroupResult.GroupResult<A, E>
   : AsyncResult.AsyncResult<A, E>
-
-export interface SendOptions {
-  /** Default: a new UUID. */
-  readonly taskId?: string | undefined
-  /** Not before this much time has passed. */
-  readonly countdown?: Countdown.Countdown | undefined
-  /** Not before this time. */
-  readonly eta?: Date | undefined
-  /** Revoked if nobody started it by then; a duration also lets the broker drop the message, in the profiles that say so. */
-  readonly expires?: Countdown.Countdown | Date | undefined
-  readonly queue?: string | undefined
-  /** With `routingKey`: published there as it is, and nothing is declared. */
-  readonly exchange?: string | undefined
-  readonly routingKey?: string | undefined
-  readonly priority?: number | undefined
-  /** Headers of your own; they travel at the top level, next to Celery's, and through retries. */
-  readonly headers?: Arguments | undefined
-  /** A name to show instead of the task's. */
-  readonly shadow?: string | undefined
-  readonly ignoreResult?: boolean | undefined
-  readonly serializer?: string | undefined
-  readonly compression?: string | undefined
-  /** Callbacks: sent by the worker when the task has succeeded, with its result (`task.partial`, `task.si`). */
-  readonly link?: Signature.Any | ReadonlyArray<Signature.Any> | undefined
-  /** Errbacks: sent when the task has failed, with its id as the first argument. */
-  readonly linkError?: Signature.Any | ReadonlyArray<Signature.Any> | undefined
-  /** The hard limit of this one run, instead of the task's own. */
-  readonly timeLimit?: Countdown.Countdown | undefined
-  readonly softTimeLimit?: Countdown.Countdown | undefined
-}
 
 export class Client extends Context.Service<
   Client,
@@ -124,16 +92,6 @@ export interface Options extends Publisher.Options {
   readonly controlNamespace?: string | undefined
 }
 
-/** When, inside of which task, and with which callbacks something is sent. */
-interface Moment {
-  /** Where a backend listens that gets results as messages. */
-  readonly replyTo: string | undefined
-  readonly now: number
-  readonly parent: TaskContext["Service"] | undefined
-  readonly link: ReadonlyArray<WireSignature> | null
-  readonly linkError: ReadonlyArray<WireSignature> | null
-}
-
 /** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
 const nothing: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
   Effect.succeed({
@@ -144,11 +102,6 @@ const nothing: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
     linkError: null
   })
 )
-
-interface Call {
-  readonly args: ReadonlyArray<KombuJson>
-  readonly kwargs: Readonly<Record<string, KombuJson>>
-}
 
 const make = Effect.fnUntraced(function* (
   options: Options
@@ -174,69 +127,21 @@ const make = Effect.fnUntraced(function* (
           return { ...(yield* plain), link: yield* Signature.wires(link), linkError: yield* Signature.wires(linkError) }
         })
   // One id per client, and always sent, as Celery's.
-  const client = crypto.randomUUID()
+  const sender = { client: crypto.randomUUID(), defaultQueue, origin }
 
-  const outgoingUnsafe = (
+  /** A time that is none is the caller's mistake, and no defect. */
+  const outgoing = (
     name: string,
     call: Call,
     task: TaskOptions,
     send: SendOptions,
-    { now, parent, replyTo = client, link, linkError }: Moment
-  ): Publisher.Outgoing => {
-    const id = send.taskId ?? newId()
-    if (send.routingKey !== undefined && send.exchange === undefined) {
-      throw new RangeError("routingKey is of an exchange: name it, or a queue")
-    }
-    if (id === "") throw new RangeError("taskId is empty: leave it out, and the task gets one")
-    const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
-    const expires = send.expires ?? task.expires
-    const waits = expires === undefined || expires instanceof Date ? undefined : Duration.toMillis(expires)
-    const expiresAt = expires instanceof Date ? expires.getTime() : waits === undefined ? undefined : now + waits
-    return {
-      task: {
-        headers: TaskMessage.makeHeaders({
-          task: name,
-          id,
-          shadow: send.shadow ?? null,
-          eta: eta === undefined ? null : timeOf("eta", eta),
-          expires: expiresAt === undefined ? null : timeOf("expires", expiresAt),
-          argsrepr: PythonRepr.argsRepr(call.args),
-          kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
-          origin,
-          ignoreResult: send.ignoreResult ?? task.ignoreResult ?? false,
-          ...(send.timeLimit === undefined && send.softTimeLimit === undefined
-            ? undefined
-            : { timelimit: [Countdown.toSeconds(send.timeLimit), Countdown.toSeconds(send.softTimeLimit)] as const }),
-          ...(parent === undefined ? undefined : { rootId: parent.rootId, parentId: parent.id }),
-          ...(send.headers === undefined ? undefined : { extra: send.headers })
-        }),
-        ...call,
-        embed:
-          link === null && linkError === null
-            ? TaskMessage.emptyEmbed
-            : { ...TaskMessage.emptyEmbed, callbacks: link, errbacks: linkError }
-      },
-      to:
-        send.exchange === undefined
-          ? { queue: send.queue ?? task.queue ?? defaultQueue }
-          : { exchange: send.exchange, routingKey: send.routingKey ?? "" },
-      priority: send.priority ?? task.priority ?? 0,
-      replyTo,
-      // A broker refuses the whole channel for a negative one.
-      expiration: waits === undefined ? undefined : Math.max(0, Math.ceil(waits)),
-      notBefore: eta,
-      serializer: send.serializer,
-      compression: send.compression
-    }
-  }
-
-  /** A time that is none is the caller's mistake, and no defect. */
-  const outgoing = (...of: Parameters<typeof outgoingUnsafe>): Effect.Effect<Publisher.Outgoing, HubError> => {
+    when: Moment
+  ): Effect.Effect<Publisher.Outgoing, HubError> => {
     try {
-      return Effect.succeed(outgoingUnsafe(...of))
+      return Effect.succeed(outgoingUnsafe(name, call, task, send, when, sender))
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
-      return Effect.fail(new HubError({ reason: new EncodeFailed({ what: "the options of a task", text }) }))
+      return Effect.fail(refused("the options of a task", text))
     }
   }
 
@@ -277,7 +182,10 @@ const make = Effect.fnUntraced(function* (
 
   const dispatch = Dispatch.make(backend, publisher)
 
-  const plan = (wire: WireSignature, { now, parent, replyTo = client }: Moment): Effect.Effect<Apply.Plan, HubError> =>
+  const plan = (
+    wire: WireSignature,
+    { now, parent, replyTo = sender.client }: Moment
+  ): Effect.Effect<Apply.Plan, HubError> =>
     Effect.try({
       try: () =>
         Apply.planUnsafe([[wire, { args: [], chain: [], rootId: parent?.rootId, parentId: parent?.id, replyTo }]], {
@@ -286,10 +194,7 @@ const make = Effect.fnUntraced(function* (
           defaultQueue,
           origin
         }),
-      catch: (error) =>
-        new HubError({
-          reason: new EncodeFailed({ what: "a canvas", text: (error as Apply.SignatureRefused).message })
-        })
+      catch: (error) => refused("a canvas", (error as Apply.SignatureRefused).message)
     })
 
   const apply = <A, E, M extends boolean>(
@@ -299,13 +204,14 @@ const make = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const wire = yield* Signature.set(signature, options).wire
       const planned = yield* plan(wire, yield* plain)
+      const [tuple] = planned.results
+      if (tuple === undefined) return yield* refused("a canvas", `${wire.task} cannot be sent: it is empty`)
       const { chord, group_id: group } = wire.options
       // One part more of a chord that is under way (`Canvas.addToChord`): it is waited for before it can end.
       if (chord !== undefined && typeof group === "string") yield* backend.chords.add(group)
       yield* dispatch(planned)
       yield* said(planned.messages)
-      const [tuple] = planned.results
-      return GroupResult.make(backend, tuple!, signature.leaves, stored) as Sent<A, E, M>
+      return GroupResult.make(backend, tuple, signature.leaves, { ignored: planned.ignored, revoke }) as Sent<A, E, M>
     })
 
   return {
@@ -314,7 +220,10 @@ const make = Effect.fnUntraced(function* (
       Effect.map(
         backend.groups.restore(id),
         Option.map(
-          (tuple) => GroupResult.make(backend, tuple, [], stored) as GroupResult.GroupResult<ReadonlyArray<unknown>>
+          (tuple) =>
+            GroupResult.make(backend, tuple, [], { ignored: new Set(), revoke }) as GroupResult.GroupResult<
+              ReadonlyArray<unknown>
+            >
         )
       ),
     send: (task, payload, send = {}) =>
@@ -335,17 +244,7 @@ const make = Effect.fnUntraced(function* (
   }
 })
 
-/** In one piece: V8 keeps the 17 pieces it makes an UUID of, 480 bytes instead of 56, until somebody has to look inside. */
-const newId = (): string => crypto.randomUUID().toLowerCase()
-
-/** Throws for an invalid Date, and for a time Python cannot hold. */
-const timeOf = (option: "eta" | "expires", epochMillis: number): string => {
-  try {
-    return TaskMessage.formatEta(epochMillis)
-  } catch (error) {
-    throw new RangeError(`${option} is no time a message can carry: ${(error as RangeError).message}`)
-  }
-}
+const refused = (what: string, text: string): HubError => new HubError({ reason: new EncodeFailed({ what, text }) })
 
 type Encoder = (payload: unknown) => Effect.Effect<Call, Schema.SchemaError>
 

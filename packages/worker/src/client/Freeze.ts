@@ -1,25 +1,24 @@
 /**
- * Gives a canvas its ids before anything of it is sent (`freeze` and `prepare_steps` of celery/canvas.py): every task in it gets one,
+ * Gives a canvas its ids before anything of it is sent (`freeze` of celery/canvas.py): every task in it gets one,
  * so that the sender knows the results to come, and whoever sends the rest later sends the very same. Pure; freezing twice changes
  * nothing.
  *
- * What comes out is made of fewer kinds than what goes in, as Celery has it ("upgrades"):
- *
- * ```text
- * chain(a, chain(b, c))      a | b | c                         chains are spliced
- * group(a, group(b, c))      group(a, b, c)                    groups are flattened
- * chain(group(a, b), c, d)   chord([a, b], chain(c, d))        what follows a group waits for all of it
- * chain(chord(h, b), c)      chord(h, chain(b, c))             what follows a chord follows its body
- * chunks(t, items, n)        group(starmap(t, ...), ...)
- * ```
- *
- * So a chain is tasks, and at most its last step is a group or a chord. Unlike Celery, a group of one stays a group: the one after it
- * gets a list, however long.
+ * What comes out is made of fewer kinds than what goes in ("upgrades"): see `Steps`.
  */
 import type { ResultTuple } from "@apium/protocol/celery/ResultMessage"
 import * as Signature from "@apium/protocol/celery/Signature"
-
-type Options = Readonly<Record<string, unknown>>
+import {
+  chainOf,
+  chordOf,
+  chunked,
+  linked,
+  type Options,
+  refuse,
+  stepsOf,
+  textOf,
+  upgraded,
+  withOptions
+} from "./Steps.ts"
 
 /** What whatever is around a signature asks of it. */
 export interface Frame {
@@ -52,153 +51,6 @@ export const sizeOf = (signature: Signature.Signature): number => {
   }
 }
 
-/** A canvas that makes no sense; the message says which part, and why. */
-export class Unfrozen extends Error {}
-
-const refuse = (task: string, why: string): never => {
-  throw new Unfrozen(`${task} cannot be sent: ${why}`)
-}
-
-/** What is undefined or null overrides nothing. */
-export const withOptions = (signature: Signature.Signature, options: Options): Signature.Signature => {
-  const set = Object.entries(options).filter(([, value]) => value !== undefined && value !== null)
-  return set.length === 0 ? signature : { ...signature, options: { ...signature.options, ...Object.fromEntries(set) } }
-}
-
-const withArgs = (signature: Signature.Signature, args: Signature.Signature["args"]): Signature.Signature =>
-  args.length === 0 || signature.immutable ? signature : { ...signature, args: [...args, ...signature.args] }
-
-/** Two lists of signatures on the wire, as one; each may be a single signature, or not there. */
-export const both = (one: unknown, other: unknown): ReadonlyArray<unknown> | undefined => {
-  const all = [one, other].flatMap((value) =>
-    value === undefined || value === null ? [] : value
-  ) as ReadonlyArray<unknown>
-  return all.length === 0 ? undefined : all
-}
-
-const textOf = (signature: Signature.Signature, name: string): string | undefined => {
-  const value = signature.options[name] ?? undefined
-  if (value === undefined || typeof value === "string") return value
-  return refuse(signature.task, `options.${name} should be a string`)
-}
-
-/** The members of a group, those of groups in it among them. */
-export const membersOf = (group: Signature.Signature): ReadonlyArray<Signature.Signature> =>
-  Signature.tasks(group).flatMap((member) => (member.task === "celery.group" ? membersOf(member) : [member]))
-
-/**
- * The steps of a chain, spliced. What a chain is given as a whole goes to its first step; its own id, links, group and chord are its
- * last one's, its errbacks everybody's.
- */
-export const stepsOf = (signature: Signature.Signature): ReadonlyArray<Signature.Signature> => {
-  if (signature.task !== "celery.chain") return [signature]
-  const {
-    link,
-    link_error: linkError,
-    task_id: id,
-    group_id,
-    group_index,
-    chord,
-    chain: then,
-    ...options
-  } = signature.options
-  const steps = Signature.tasks(signature).flatMap(stepsOf)
-  const after = (Signature.decodeListUnsafe(then, "options.chain") ?? []).toReversed().flatMap(stepsOf)
-  const last = steps.at(-1)
-  if (last === undefined) return after
-  const whole = { task_id: last.options.task_id ?? id, group_id, group_index, chord }
-  const spliced = steps.map((step) => linked(step, { linkError }))
-  spliced[spliced.length - 1] = withOptions(linked(spliced.at(-1)!, { link }), whole)
-  spliced[0] = withOptions(withArgs(spliced[0]!, signature.args), options)
-  return [...spliced, ...after]
-}
-
-interface Links {
-  readonly link?: unknown
-  readonly linkError?: unknown
-}
-
-/**
- * With these callbacks and errbacks besides its own. A chord's are its body's. A group has no result of its own: its first member calls
- * back, without a result, and each of them may fail (`group.link`, `group.link_error`).
- */
-const linked = (signature: Signature.Signature, { link, linkError }: Links): Signature.Signature => {
-  if (both(link, linkError) === undefined) return signature
-  if (signature.task === "celery.chord") {
-    const { body } = chordOf(signature)
-    return { ...signature, kwargs: { ...signature.kwargs, body: Signature.encode(linked(body, { link, linkError })) } }
-  }
-  if (signature.task === "celery.group") {
-    const immutable = (Signature.decodeListUnsafe(link, "options.link") ?? []).map((callback) =>
-      Signature.encode({ ...callback, immutable: true })
-    )
-    const members = membersOf(signature).map((member, index) =>
-      Signature.encode(linked(member, { link: index === 0 ? immutable : undefined, linkError }))
-    )
-    return { ...signature, kwargs: { ...signature.kwargs, tasks: members } }
-  }
-  if (signature.task === "celery.chain") {
-    const { options } = signature
-    return withOptions(signature, { link: both(options.link, link), link_error: both(options.link_error, linkError) })
-  }
-  return withOptions(signature, {
-    link: both(signature.options.link, link),
-    link_error: both(signature.options.link_error, linkError)
-  })
-}
-
-const chordOf = (chord: Signature.Signature) => {
-  const { body, header } = Signature.chordOf(chord)!
-  if (body === null) return refuse(chord.task, "it has no body")
-  return { body, header }
-}
-
-const chainOf = (steps: ReadonlyArray<Signature.Signature>): Signature.Signature =>
-  steps.length === 1 ? steps[0]! : Signature.chain(steps)
-
-/** `celery.chunks` is a group of starmaps. */
-const chunked = (chunks: Signature.Signature): Signature.Signature => {
-  const { it, n, task } = chunks.kwargs
-  if (!Array.isArray(it) || typeof n !== "number" || !(n >= 1)) {
-    return refuse(chunks.task, "it should be a list, and n how many of it go to one task")
-  }
-  const parts: Array<Signature.Signature> = []
-  for (let at = 0; at < it.length; at += n) {
-    const kwargs = { task: task ?? null, it: it.slice(at, at + n) }
-    parts.push(Signature.make("celery.starmap", { kwargs, subtaskType: "starmap", immutable: true }))
-  }
-  return Signature.group(parts, chunks.options)
-}
-
-/** Tasks, and at most one group or chord, which is the last. */
-const upgraded = (steps: ReadonlyArray<Signature.Signature>): ReadonlyArray<Signature.Signature> => {
-  const at = steps.findIndex(
-    ({ task }) => task === "celery.group" || task === "celery.chord" || task === "celery.chunks"
-  )
-  if (at < 0) return steps
-  const step = steps[at]!.task === "celery.chunks" ? chunked(steps[at]!) : steps[at]!
-  const rest = steps.slice(at + 1)
-  if (rest.length === 0) return [...steps.slice(0, at), step]
-  if (step.task === "celery.group") {
-    const { link, link_error: linkError, task_id, ...options } = step.options
-    const group = Signature.group(Signature.tasks(step), { task_id })
-    const chord = Signature.make("celery.chord", {
-      args: step.args,
-      kwargs: {
-        header: Signature.encode(linked(group, { link, linkError })),
-        body: Signature.encode(chainOf(rest)),
-        kwargs: {}
-      },
-      options,
-      subtaskType: "chord",
-      immutable: step.immutable
-    })
-    return [...steps.slice(0, at), chord]
-  }
-  const body = Signature.encode(chainOf([...stepsOf(chordOf(step).body), ...rest]))
-  return [...steps.slice(0, at), { ...step, kwargs: { ...step.kwargs, body } }]
-}
-
 /**
  * What takes the place of a task (`Task.replace`): frozen with the task's id, in its group and chord, with its callbacks. A group becomes
  * a chord, whose body gives the list. Throws {@link Unfrozen}.
@@ -212,8 +64,7 @@ export const replacing = (signature: Signature.Signature, of: Options): Signatur
   if (steps.length === 0) return refuse(signature.task, "a task cannot be replaced by an empty chain")
   const list = Signature.make("celery.accumulate", { kwargs: { index: 0 } })
   const last = steps.at(-1)!
-  const { task_id: _, ...own } = last.options
-  const whole = isGroupLike(last) ? [...steps, list] : [...steps.slice(0, -1), { ...last, options: own }]
+  const whole = isGroupLike(last) ? [...steps, list] : [...steps.slice(0, -1), unnamed(last)]
   const nested = whole.map((step) =>
     Signature.isCanvas(step) ? step : withOptions(step, { replaced_task_nesting: nesting })
   )
@@ -224,7 +75,32 @@ export const replacing = (signature: Signature.Signature, of: Options): Signatur
   return joined(frozen, { group_id, chord })
 }
 
-const isGroupLike = ({ task }: Signature.Signature): boolean => task === "celery.group" || task === "celery.chunks"
+/** Without an id for its result: it gets that of the task it replaces. */
+const unnamed = (signature: Signature.Signature): Signature.Signature => {
+  const { task_id: _, ...options } = signature.options
+  if (signature.task === "celery.chain") {
+    const steps = stepsOf(signature)
+    return chainOf([...steps.slice(0, -1), ...steps.slice(-1).map(unnamed)])
+  }
+  if (signature.task !== "celery.chord") return { ...signature, options }
+  const body = Signature.encode(unnamed(chordOf(signature).body))
+  return { ...signature, options, kwargs: { ...signature.kwargs, body } }
+}
+
+/** Whether it leaves a list of results. */
+const isGroupLike = (signature: Signature.Signature): boolean => {
+  switch (signature.task) {
+    case "celery.group":
+    case "celery.chunks":
+      return true
+    case "celery.chain":
+      return stepsOf(signature).slice(-1).some(isGroupLike)
+    case "celery.chord":
+      return isGroupLike(chordOf(signature).body)
+    default:
+      return false
+  }
+}
 
 /** The result furthest back of which nobody knows what came before it. */
 const after = (result: ResultTuple, parent: ResultTuple): ResultTuple => ({
@@ -281,10 +157,21 @@ const freezeChain = (chain: Signature.Signature, frame: Frame): Frozen => {
 const freezeGroup = (group: Signature.Signature, frame: Frame): Frozen => {
   // As the end of a part of a chord its members are parts of it, every one.
   const id = frame.groupId ?? textOf(group, "task_id") ?? frame.taskId ?? crypto.randomUUID()
-  const { members, results } = freezeMembers(membersOf(group), id, frame)
+  // Whose group and chord it is its members say; its links are theirs, and so are all other options.
+  const {
+    task_id: _,
+    group_id: _group,
+    group_index: _index,
+    chord: _chord,
+    link,
+    link_error: linkError,
+    ...options
+  } = group.options
+  const parts = Signature.tasks(linked(group, { link, linkError })).map((member) => withOptions(member, options))
+  const { members, results } = freezeMembers(parts, id, frame)
   return {
     signature: {
-      ...Signature.group(members, { ...group.options, task_id: id }),
+      ...Signature.group(members, { task_id: id }),
       args: group.args,
       immutable: group.immutable
     },
@@ -357,9 +244,33 @@ const headerId = ({ kwargs: { header } }: Signature.Signature): string | undefin
 export const partsOf = (chord: Signature.Signature) => {
   const { body, header } = chordOf(chord)
   const groupId = chord.options.task_id as string
-  const own = joined(body, { group_id: body.options.group_id ?? groupId })
+  // Of a chord in a chord the body is a part of the outer one: its last step, or each of its members, says so already.
+  const own = Signature.isCanvas(body) ? body : withOptions(body, { group_id: body.options.group_id ?? groupId })
   const encoded = Signature.encode(own)
   return { groupId, body: own, parts: header.map((part) => joined(part, { group_id: groupId, chord: encoded })) }
+}
+
+/** The tasks in it, which somebody may wait for. */
+export const leavesOf = (signature: Signature.Signature): ReadonlyArray<Signature.Signature> => {
+  if (!Signature.isCanvas(signature)) return [signature]
+  const chord = Signature.chordOf(signature)
+  return chord === undefined
+    ? Signature.tasks(signature).flatMap(leavesOf)
+    : [...chord.header, ...(chord.body === null ? [] : [chord.body])].flatMap(leavesOf)
+}
+
+/** Whom the failure of a chord's body is told: that of its first tasks, whose ids they get, or of the body of a chord there. */
+export const errbacksOf = (
+  body: Signature.Signature
+): ReadonlyArray<readonly [errback: Signature.Signature, id: string | null]> => {
+  const next = body.task === "celery.chord" ? Signature.chordOf(body)!.body : undefined
+  if (next !== undefined) return next === null ? [] : errbacksOf(next)
+  if (Signature.isCanvas(body)) {
+    const tasks = Signature.tasks(body)
+    return (body.task === "celery.chain" ? tasks.slice(0, 1) : tasks).flatMap(errbacksOf)
+  }
+  const { task_id: id } = body.options
+  return Signature.links(body).errbacks.map((errback) => [errback, typeof id === "string" ? id : null])
 }
 
 /**
@@ -377,7 +288,7 @@ export const joined = (signature: Signature.Signature, to: Options): Signature.S
       return { ...signature, kwargs: { ...kwargs, tasks } }
     }
     case "celery.group": {
-      const group = { ...signature, kwargs: { ...kwargs, tasks: membersOf(signature).map(inside) } }
+      const group = { ...signature, kwargs: { ...kwargs, tasks: Signature.tasks(signature).map(inside) } }
       return withOptions(group, { task_id: to.group_id, chord: to.chord })
     }
     case "celery.chord":

@@ -116,34 +116,46 @@ class Results implements GroupResult<unknown, unknown> {
 const stateOf = (child: Child): Effect.Effect<ReadonlyArray<string>, HubError> =>
   Effect.map((child as AsyncResult.AsyncResult<unknown, unknown>).state, (state) => [state])
 
+export interface Options {
+  /** The tasks that store no result. */
+  readonly ignored: ReadonlySet<string>
+  readonly revoke: AsyncResult.Revoke
+}
+
 /** The handle on whatever a signature leaves. */
 export const make = (
   backend: ResultBackend["Service"],
   tuple: ResultTuple,
   leaves: Leaves,
-  options: AsyncResult.Options
+  options: Options
 ): Child => {
-  const parent = tuple.parent === null ? undefined : make(backend, tuple.parent, AsyncResult.anything, options)
+  // A loop, for a chain has as many as it has steps.
+  const before: Array<ResultTuple> = []
+  for (let at = tuple.parent; at !== null; at = at.parent) before.push(at)
+  let parent: Child | undefined
+  while (before.length > 0) parent = one(backend, before.pop()!, AsyncResult.anything, options, parent)
+  return one(backend, tuple, leaves, options, parent)
+}
+
+const one = (
+  backend: ResultBackend["Service"],
+  tuple: ResultTuple,
+  leaves: Leaves,
+  { ignored, revoke }: Options,
+  parent: Child | undefined
+): Child => {
   if (tuple.children === null) {
     // A member that nobody knows the definition of.
     const leaf = "result" in leaves ? leaves : AsyncResult.anything
-    return AsyncResult.make(
-      backend,
-      tuple.id,
-      leaf,
-      { ...options, ignored: leaf.options?.ignoreResult === true },
-      parent
-    )
+    return AsyncResult.make(backend, tuple.id, leaf, { ignored: ignored.has(tuple.id), revoke }, parent)
   }
-  const each = "result" in leaves ? undefined : leaves
-  // Groups within a group are one.
-  const flat = each?.length === tuple.children.length ? each : each?.flatMap(flattened)
+  const each = "result" in leaves ? [] : leaves
   return new Results(
     backend,
     tuple,
-    tuple.children.map((child, index) => make(backend, child, flat?.[index] ?? AsyncResult.anything, options)),
+    tuple.children.map((child, index) =>
+      make(backend, child, each[index] ?? AsyncResult.anything, { ignored, revoke })
+    ),
     parent
   )
 }
-
-const flattened = (leaves: Leaves): ReadonlyArray<Leaves> => ("result" in leaves ? [leaves] : leaves.flatMap(flattened))

@@ -21,7 +21,7 @@ import type { Params } from "../task/Binding.ts"
 import { type Countdown, toSeconds } from "../task/Countdown.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
 import type { Codecs } from "./AsyncResult.ts"
-import type { SendOptions } from "./Client.ts"
+import type { Call, SendOptions } from "./SendOptions.ts"
 
 /** What a signature waits for that has all it needs: nothing is to be put before its arguments. */
 export interface Complete {
@@ -71,8 +71,10 @@ type Awaited<Payload, Left extends keyof Payload> = [Left] extends [never]
     ? Missing<Left>
     : Payload[Left]
 
-/** What a task waits for that was given a part of its arguments. */
-export type Awaiting<Payload, Given> = Awaited<Payload, Exclude<RequiredKeys<Payload>, keyof Given>>
+/** What a task waits for that was given a part of its arguments; a raw one takes anything. */
+export type Awaiting<Payload, Given> = Payload extends Call
+  ? unknown
+  : Awaited<Payload, Exclude<RequiredKeys<Payload>, keyof Given>>
 
 /** A task of which only what travels matters. */
 export type Sendable = Pick<Task<string, Params, unknown, unknown>, "name" | "options" | "params" | "binding">
@@ -89,8 +91,14 @@ const wireOf = (
   payload: object,
   options: Options
 ): Effect.Effect<Wire.Signature, HubError | Schema.SchemaError> => {
-  const { queue = task.options.queue, priority = task.options.priority } = options
-  const written = { ...options, queue, priority }
+  const { expires, ignoreResult, priority, queue } = task.options
+  const written: Options = {
+    ...options,
+    expires: options.expires ?? expires,
+    ignoreResult: options.ignoreResult ?? ignoreResult,
+    priority: options.priority ?? priority,
+    queue: options.queue ?? queue
+  }
   if (task.binding === "raw") {
     const { args = [], kwargs = {} } = payload as Partial<Call>
     return encoded(task.name, args, kwargs, written)
@@ -191,11 +199,6 @@ export const immutable = <A, E, Many extends boolean>(
 const anything: Leaf = {
   result: Schema.declare((_value): _value is KombuJson => true),
   error: undefined
-}
-
-interface Call {
-  readonly args: ReadonlyArray<KombuJson>
-  readonly kwargs: Readonly<Record<string, KombuJson>>
 }
 
 const encoded = (

@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { TaskOptions } from "../task/Task.ts"
 import type { Outgoing } from "./Publisher.ts"
+import type { Call } from "./SendOptions.ts"
 
 export interface Given {
   /** Come before the signature's own, unless it is immutable. */
@@ -34,11 +35,6 @@ export interface Sender {
 }
 
 type Options = Readonly<Record<string, unknown>>
-
-interface Call {
-  readonly args: ReadonlyArray<KombuJson>
-  readonly kwargs: Readonly<Record<string, KombuJson>>
-}
 
 const wrong = (name: string, wanted: string): never => {
   throw new TypeError(`options.${name} should be ${wanted}`)
@@ -102,9 +98,17 @@ const stampsOf = (options: Options): Pick<TaskMessage.TaskHeaders, "stampedHeade
   return { stampedHeaders: names, stamps: Object.fromEntries(found.map((name) => [name, options[name]])) }
 }
 
+/** A map goes where the task goes that it calls (celery/canvas.py `_basemap`). */
+const calledBy = (task: string, { kwargs }: Call): string => {
+  if (task !== "celery.map" && task !== "celery.starmap") return task
+  const called = record(kwargs, "task")?.task
+  return typeof called === "string" ? called : task
+}
+
 /** One task, told by its signature's options, and where they say nothing by its definition. */
 export const outgoingUnsafe = (task: string, call: Call, options: Options, given: Given, sender: Sender): Outgoing => {
   const known = sender.optionsOf(task)
+  const route = known?.queue === undefined ? sender.optionsOf(calledBy(task, call)) : known
   const { now } = sender
   const countdown = number(options, "countdown")
   const eta = countdown === undefined ? time(options, "eta") : now + countdown * 1000
@@ -142,9 +146,9 @@ export const outgoingUnsafe = (task: string, call: Call, options: Options, given
     },
     to:
       exchange === undefined
-        ? { queue: text(options, "queue") ?? known?.queue ?? sender.defaultQueue }
+        ? { queue: text(options, "queue") ?? route?.queue ?? sender.defaultQueue }
         : { exchange, routingKey: text(options, "routing_key") ?? "" },
-    priority: number(options, "priority") ?? known?.priority ?? 0,
+    priority: number(options, "priority") ?? route?.priority ?? 0,
     replyTo: text(options, "reply_to") ?? given.replyTo,
     expiration:
       expiration === undefined || !Number.isFinite(expiration) ? undefined : Math.max(0, Math.ceil(expiration)),

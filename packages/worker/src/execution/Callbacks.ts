@@ -21,8 +21,10 @@ import type { Publisher } from "../client/Publisher.ts"
 import type { ResultBackend } from "../client/ResultBackend.ts"
 import type { Tasks } from "../task/Tasks.ts"
 import * as TaskError from "../task/TaskError.ts"
-import { replacing } from "../client/Freeze.ts"
+import { errbacksOf, leavesOf, replacing } from "../client/Freeze.ts"
+import { resultsIn, valuesOf } from "../client/Shape.ts"
 import type { Join } from "./Outcome.ts"
+import type { Request } from "./Request.ts"
 import type { Results } from "./Results.ts"
 
 /** What was to be sent is not. */
@@ -37,21 +39,25 @@ export interface Ended extends Pick<TaskMessage, "headers" | "embed"> {
   readonly replyTo?: string | undefined
 }
 
+export const endedOf = ({ delivery, message: { embed, headers } }: Request): Ended => ({
+  embed,
+  headers,
+  replyTo: delivery.message.properties.replyTo
+})
+
 export interface Callbacks {
   /** Gives the results to come, which are the children of the one that is stored. */
   readonly onSuccess: (message: Ended, value: KombuJson) => Effect.Effect<ReadonlyArray<ResultTuple>, CallbackNotSent>
-  /** The steps that will never run have failed as well; then come the errbacks, then its chord. To be called when the failure is stored. */
+  /** The steps that will never run have failed as well; then its chord is told, then come the errbacks. To be called when the failure is stored. */
   readonly onFailure: (
     message: Ended,
     failure: Failure,
     traceback: string | null
   ) => Effect.Effect<void, CallbackNotSent>
-  /** Counts one that did not fail in its chord, and sends what the last part is to send. To be called when its result is stored. */
-  readonly onPart: (
-    message: Ended,
-    state: TaskState.TaskState,
-    result: KombuJson
-  ) => Effect.Effect<void, CallbackNotSent>
+  /** The same of one that was revoked, which calls no errbacks. */
+  readonly onRevoked: (message: Ended, failure: Failure) => Effect.Effect<void, CallbackNotSent>
+  /** Counts one that succeeded in its chord, and sends what the last part is to send. To be called when its result is stored. */
+  readonly onPart: (message: Ended, result: KombuJson) => Effect.Effect<void, CallbackNotSent>
   /** Sends what takes its place: with its id, its callbacks and errbacks, the rest of its chain, and its part in its chord. */
   readonly onReplace: (message: Ended, signature: Signature.Signature) => Effect.Effect<void, CallbackNotSent>
   /** Calls the body of a chord when all of its parts have ended. Whether they have. */
@@ -62,7 +68,7 @@ export interface Callbacks {
 export const onSuccess = ({ callbacks, chain }: Embed): boolean =>
   (callbacks !== null && callbacks.length > 0) || (chain !== null && chain.length > 0)
 
-/** Whether a failure has. */
+/** Whether a failure has, or a revocation. */
 export const onFailure = ({ errbacks, chain, chord }: Embed): boolean =>
   (errbacks !== null && errbacks.length > 0) || (chain !== null && chain.length > 0) || chord !== null
 
@@ -133,7 +139,7 @@ export const make = (dependencies: {
           count({ ...part, state: TaskState.FAILURE, result: ResultMessage.encodeFailure(failure) }, chord, from)
         )
       },
-      { discard: true }
+      { concurrency: 64, discard: true }
     )
 
   const count = (
@@ -168,23 +174,27 @@ export const make = (dependencies: {
     Effect.suspend(() => {
       const failed = parts.find(({ state }) => state !== TaskState.SUCCESS)
       if (failed === undefined) {
-        const byId = new Map(parts.map(({ result, taskId }) => [taskId, result]))
-        const values = group?.children?.map((child) => shaped(child, byId)) ?? parts.map(({ result }) => result)
-        return send([[body, { ...from, args: [values] }]])
+        return Effect.catchIf(
+          send([[body, { ...from, args: [valuesOf(group, parts)] }]]),
+          ({ recoverable }) => !recoverable,
+          // It will never be sent, and somebody waits for it.
+          ({ message }) => failing(body, TaskError.callbackError(message), from)
+        )
       }
       const dependency = ResultMessage.decodeFailure(failed.result)
       const repr =
         dependency === undefined
           ? PythonRepr.safeRepr(failed.result)
           : PythonRepr.exceptionRepr(dependency.excType, dependency.excMessage)
-      const failure = TaskError.chordError(failed.taskId, repr)
-      const id = leavesOf(body)[0]?.options.task_id
-      const errbacks = Signature.links(body.task === "celery.chain" ? Signature.tasks(body)[0]! : body).errbacks
-      return Effect.andThen(
-        fail([body], failure, null, from),
-        send(errbacks.map((errback) => [errback, { ...from, args: [typeof id === "string" ? id : null] }] as const))
-      )
+      return failing(body, TaskError.chordError(failed.taskId, repr), from)
     }).pipe(Effect.asVoid)
+
+  /** The body of a chord that will never run. */
+  const failing = (body: Signature.Signature, failure: Failure, from: Apply.Given) =>
+    Effect.andThen(
+      fail([body], failure, null, from),
+      send(errbacksOf(body).map(([errback, id]) => [errback, { ...from, args: [id] }] as const))
+    )
 
   const givenBy = ({ headers, replyTo }: Ended): Apply.Given => ({
     replyTo,
@@ -194,7 +204,11 @@ export const make = (dependencies: {
     parentId: headers.id
   })
 
-  const onPart: Callbacks["onPart"] = (message, state, result) => {
+  const part = (
+    message: Ended,
+    state: TaskState.TaskState,
+    result: KombuJson
+  ): Effect.Effect<void, CallbackNotSent> => {
     const { embed, headers } = message
     const { group: groupId, groupIndex, id: taskId } = headers
     if (embed.chord === null || groupId === null) return Effect.void
@@ -236,11 +250,24 @@ export const make = (dependencies: {
     }).pipe(
       Effect.mapError((error) =>
         error._tag === "CallbackNotSent" ? error : notSent(`the body of the chord, ${body.task},`, error)
+      ),
+      // A result nobody can read is there the next time, too.
+      Effect.catchIf(
+        ({ recoverable }) => !recoverable,
+        (error) => Effect.as(failing(body, TaskError.callbackError(error.message), givenBy(message)), true)
       )
     )
 
+  const failRest = (message: Ended, failure: Failure, traceback: string | null) =>
+    fail((message.embed.chain ?? none).toReversed(), failure, traceback, givenBy(message))
+
   return {
-    onPart,
+    onPart: (message, result) => part(message, TaskState.SUCCESS, result),
+    onRevoked: (message, failure) =>
+      Effect.andThen(
+        failRest(message, failure, null),
+        part(message, TaskState.REVOKED, ResultMessage.encodeFailure(failure))
+      ),
     onReplace,
     onJoin,
     onSuccess: (message, value) => {
@@ -255,10 +282,14 @@ export const make = (dependencies: {
     onFailure: (message, failure, traceback) => {
       const { embed, headers } = message
       const given = givenBy(message)
-      return Effect.andThen(
-        fail((embed.chain ?? none).toReversed(), failure, traceback, given),
-        send((embed.errbacks ?? none).map((errback) => [errback, { ...given, args: [headers.id] }] as const))
-      ).pipe(Effect.andThen(onPart(message, TaskState.FAILURE, ResultMessage.encodeFailure(failure))))
+      return failRest(message, failure, traceback).pipe(
+        // Before the errbacks: one that cannot be sent is not to keep a chord from its end.
+        Effect.andThen(part(message, TaskState.FAILURE, ResultMessage.encodeFailure(failure))),
+        Effect.andThen(
+          send((embed.errbacks ?? none).map((errback) => [errback, { ...given, args: [headers.id] }] as const))
+        ),
+        Effect.asVoid
+      )
     }
   }
 }
@@ -268,19 +299,3 @@ const notSent = (what: string, error: HubError): CallbackNotSent =>
     message: `${what.slice(0, 200)} could not be sent: ${error.message}`,
     recoverable: error.recoverable || error.transient
   })
-
-/** The tasks whose results somebody may wait for. */
-const leavesOf = (signature: Signature.Signature): ReadonlyArray<Signature.Signature> => {
-  if (!Signature.isCanvas(signature)) return [signature]
-  const chord = Signature.chordOf(signature)
-  return chord === undefined
-    ? Signature.tasks(signature).flatMap(leavesOf)
-    : [...chord.header, ...(chord.body === null ? [] : [chord.body])].flatMap(leavesOf)
-}
-
-const resultsIn = (result: ResultTuple): ReadonlyArray<ResultTuple> =>
-  result.children === null ? [result] : result.children.flatMap(resultsIn)
-
-/** Results in the shape of the header; one that nobody counted is null, as a part of a group that was empty. */
-const shaped = ({ children, id }: ResultTuple, values: ReadonlyMap<string, KombuJson>): KombuJson =>
-  children === null ? (values.get(id) ?? null) : children.map((child) => shaped(child, values))

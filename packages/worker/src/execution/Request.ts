@@ -3,7 +3,8 @@
  * (celery/worker/request.py).
  */
 import * as Delivery from "@apium/hub/Delivery"
-import { republishable, type TaskHeaders, type TaskMessage } from "@apium/protocol/celery/TaskMessage"
+import { formatEta, republishable, type TaskHeaders, type TaskMessage } from "@apium/protocol/celery/TaskMessage"
+import type { Outgoing } from "../client/Publisher.ts"
 import { toSeconds } from "../task/Countdown.ts"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
@@ -60,6 +61,28 @@ export const settlement = (
 /** What its results are of; whether they are wanted is for the caller and for the task to say. */
 export const resultOf = ({ registered, message: { headers } }: Request): TaskHeaders =>
   registered.task.options.ignoreResult === true && !headers.ignoreResult ? { ...headers, ignoreResult: true } : headers
+
+/** The same task again: same id, one retry more, and as its own parent (WIRE 6, fact 15). */
+export const again = ({ delivery, message: { headers, args, kwargs, embed } }: Request, at: number): Outgoing => ({
+  task: {
+    headers: {
+      ...headers,
+      retries: headers.retries + 1,
+      eta: formatEta(at),
+      parentId: headers.id,
+      extra: republishable(headers.extra)
+    },
+    args,
+    kwargs,
+    embed
+  },
+  // The queue is there, for it was consumed; what it was declared with need not be known (a broker may have named it).
+  to: { exchange: "", routingKey: delivery.queue },
+  priority: delivery.message.properties.priority ?? 0,
+  replyTo: delivery.message.properties.replyTo,
+  notBefore: at,
+  serializer: delivery.message.properties.contentType
+})
 
 /** What the sender asked for, else what remote control has set for this task (`override`), else what its definition says. */
 export const timeLimit = (

@@ -93,7 +93,7 @@ export const make = (dependencies: {
     })
 
   /** What was to be called when the task fails is called, though it never ran. */
-  const failed = (message: Pick<TaskMessage.TaskMessage, "headers" | "embed">, failure: Failure) =>
+  const failed = (message: Callbacks.Ended, failure: Failure) =>
     Callbacks.onFailure(message.embed)
       ? Effect.catch(callbacks.onFailure(message, failure, null), (error) =>
           Effect.logWarning("The errbacks of a task could not be sent", {
@@ -121,7 +121,8 @@ export const make = (dependencies: {
       const failure = TaskError.notRegistered(headers.task)
       results.address?.(headers, delivery.message.properties)
       yield* results.failure(headers, failure, null)
-      yield* failed({ headers, embed: yield* embedOf(delivery, headers) }, failure)
+      const { replyTo } = delivery.message.properties
+      yield* failed({ headers, embed: yield* embedOf(delivery, headers), replyTo }, failure)
       yield* DeadLetter.send(connection, delivery, "unregistered", `no handler for ${headers.task}`)
       if (events.enabled()) {
         const exception = PythonRepr.exceptionRepr(failure.excType, failure.excMessage)
@@ -138,7 +139,7 @@ export const make = (dependencies: {
       const failure = TaskError.tooManyDeliveries(deliveries)
       yield* Effect.logError("Dead-lettered a task that was given back too often", { task, id, deliveries })
       yield* results.failure(resultOf(request), failure, null)
-      yield* failed(message, failure)
+      yield* failed(Callbacks.endedOf(request), failure)
       yield* DeadLetter.send(connection, delivery, "deliveries", `given back ${deliveries} times`)
       if (events.enabled()) {
         events.send("task-failed", {

@@ -20,6 +20,7 @@ import type { Outcome } from "./Outcome.ts"
 import type { Job, Pool } from "./Pool.ts"
 import * as Request from "./Request.ts"
 import type { Results } from "./Results.ts"
+import * as Settling from "./Settling.ts"
 
 export interface Trace {
   readonly run: (request: Request.Request) => Effect.Effect<void>
@@ -77,7 +78,7 @@ export const make = (dependencies: {
       Option.match({
         onNone: () => run(job),
         onSome: (value) =>
-          Effect.as(Effect.logInfo("A task that has succeeded before is not run again", Conclude.about(request)), {
+          Effect.as(Effect.logInfo("A task that has succeeded before is not run again", Settling.about(request)), {
             _tag: "Success",
             value
           } as const)
@@ -89,7 +90,7 @@ export const make = (dependencies: {
       const { registered, message } = request
       const { headers } = message
       const now = clock.currentTimeMillisUnsafe()
-      if (request.expiresAt !== undefined && request.expiresAt <= now) return Conclude.late(discard(request, "expired"))
+      if (request.expiresAt !== undefined && request.expiresAt <= now) return Settling.late(discard(request, "expired"))
       if (request.terminated !== undefined) return terminated(request, request.terminated.signal)
       request.timeStart = now
       if (events.enabled()) events.send("task-started", { uuid: headers.id })

@@ -115,6 +115,13 @@ export const chordError = (taskId: string, repr: string): Failure => ({
   excModule: "celery.exceptions"
 })
 
+/** A chord whose body cannot be sent. */
+export const callbackError = (text: string): Failure => ({
+  excType: "ChordError",
+  excMessage: [`Callback error: ${text}`],
+  excModule: "celery.exceptions"
+})
+
 /** As Python's own: what binding errors and refused values are. */
 export const typeError = (message: string): Failure => ({
   excType: "TypeError",

@@ -264,7 +264,7 @@ describe("canvas among the callbacks", () => {
   )
 
   test(
-    "a group is all of its members, of one group id and in their order; its result is a group",
+    "a group is all of its members, of one group id and in their order; its result is a group, and so is that of a group in it",
     Effect.gen(function* () {
       yield* start({}, AddLive)
       const inner = Wire.group([
@@ -283,7 +283,11 @@ describe("canvas among the callbacks", () => {
       )
       const single = (id: string) => ({ id, parent: null, children: null })
       assert.deepStrictEqual((yield* stored("p1"))?.children, [
-        { id: "g1", parent: null, children: ["a", "b", "c"].map(single) }
+        {
+          id: "g1",
+          parent: null,
+          children: [single("a"), { id: "g1", parent: null, children: ["b", "c"].map(single) }]
+        }
       ])
     })
   )

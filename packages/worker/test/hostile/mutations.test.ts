@@ -2,6 +2,8 @@ import type { Delivery } from "@apium/hub/Delivery"
 import { MemoryBroker } from "@apium/hub/memory/MemoryTransport"
 import * as Message from "@apium/hub/Message"
 import { Connection } from "@apium/hub/Connection"
+import * as Wire from "@apium/protocol/celery/Signature"
+import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Retry from "@apium/worker/task/Retry"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
@@ -22,6 +24,27 @@ const FlakyLive = Tasks.handle(flaky, () => Effect.die(new Error("again")))
 const embed = `{"callbacks": null, "errbacks": null, "chain": null, "chord": null}`
 const errback = `{"task": "proj.add", "args": [1, 2], "kwargs": {}, "options": {}, "subtask_type": null, "immutable": true}`
 
+const canvas = JSON.stringify(
+  TaskMessage.encodeBody(
+    [1, 2],
+    {},
+    {
+      callbacks: [
+        Wire.chord([Wire.make("proj.add", { args: [1] })], Wire.make("proj.add", { args: [1], immutable: true }))
+      ],
+      errbacks: null,
+      chain: [
+        Wire.group([Wire.make("proj.add", { args: [1], options: { task_id: "a", group_id: "g" } })], { task_id: "g" }),
+        Wire.make("celery.chunks", { kwargs: { task: Wire.encode(Wire.make("proj.add")), it: [[1, 2]], n: 1 } })
+      ],
+      chord: Wire.make("proj.add", {
+        args: [1],
+        options: { task_id: "end", link_error: [Wire.encode(Wire.make("proj.add"))] }
+      })
+    }
+  )
+)
+
 /** Valid messages of both protocols, and of their mixture. */
 const seeds = (id: string): ReadonlyArray<{ readonly headers: Record<string, unknown>; readonly body: string }> => [
   { headers: headers("proj.add", id), body: `[[1, 2], {}, ${embed}]` },
@@ -31,6 +54,8 @@ const seeds = (id: string): ReadonlyArray<{ readonly headers: Record<string, unk
     body: "[[], {}, null]"
   },
   { headers: headers("proj.add", id), body: `[["no", 2], {}, {"callbacks": [${errback}], "errbacks": [${errback}]}]` },
+  { headers: headers("proj.add", id, { group: `g${id}`, group_index: 0 }), body: canvas },
+  { headers: headers("proj.add", id, { group: `g${id}` }), body: canvas.replace("[1,2]", '["no",2]') },
   { headers: {}, body: `{"task": "proj.add", "id": "${id}", "args": [1, 2], "kwargs": {}, "retries": 0, "utc": true}` },
   { headers: headers("proj.add", id), body: `{"args": [1], "kwargs": {"y": 2}}` }
 ]

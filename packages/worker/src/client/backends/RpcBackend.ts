@@ -17,9 +17,10 @@ import { EncodeFailed, HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ResultBackend } from "../ResultBackend.ts"
 import * as MemoryBackend from "./MemoryBackend.ts"
@@ -47,7 +48,31 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, C
         const result = yield* Effect.fromResult(ResultMessage.decode(payload, message.properties.correlationId))
         yield* come.store(result)
       })
-      const results = Consumer.stream([queue], { prefetch: 100 }).pipe(
+
+      let declared = false
+      // Added first, it runs last: who still consumed the queue then would declare it again. Nobody waits long for a broker that is away.
+      const deleted = Effect.interruptible(connection.use((channel) => channel.queueDelete(name))).pipe(
+        Effect.timeout("5 seconds"),
+        Effect.ignore
+      )
+      yield* Effect.addFinalizer(() => (declared ? deleted : Effect.void))
+      /** From the first task on that is sent, and before it: what comes before the queue is consumed waits there. */
+      const [listening, deaf]: readonly [Effect.Effect<string, HubError>, Effect.Effect<void>] =
+        yield* Effect.cachedInvalidateWithTTL(
+          Effect.gen(function* () {
+            yield* connection.declare({ queues: [queue] })
+            declared = true
+            yield* Effect.forkIn(
+              Effect.suspend(() => hearing),
+              scope
+            )
+            return name
+          }),
+          // A broker that is away may be there for the next task.
+          (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
+        )
+
+      const hearing: Effect.Effect<void> = Consumer.stream([queue], { prefetch: 100 }).pipe(
         Stream.mapEffect((delivery) =>
           Effect.andThen(
             Effect.catch(heard(delivery.message), (error) =>
@@ -60,19 +85,11 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, C
           )
         ),
         Stream.runDrain,
-        Effect.catch((error) => Effect.logError("Results are not heard any more", { reason: error.message })),
+        // Whoever sends next finds out whether they can be heard again.
+        Effect.catch((error) =>
+          Effect.andThen(Effect.logError("Results are not heard any more", { reason: error.message }), deaf)
+        ),
         Effect.provideService(Connection, connection)
-      )
-      /** From the first task on that is sent, and before it: what comes before the queue is consumed waits there. */
-      const listening = yield* Effect.cached(
-        Effect.gen(function* () {
-          yield* connection.declare({ queues: [queue] })
-          yield* Effect.forkIn(results, scope)
-          yield* Effect.addFinalizer(() => Effect.ignore(connection.use((channel) => channel.queueDelete(name)))).pipe(
-            Effect.provideService(Scope.Scope, scope)
-          )
-          return name
-        })
       )
 
       const uncounted = (what: string) =>

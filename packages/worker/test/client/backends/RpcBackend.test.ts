@@ -1,4 +1,5 @@
 import { Connection } from "@apium/hub/Connection"
+import * as HubError from "@apium/hub/HubError"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as Queue from "@apium/hub/Queue"
 import * as Canvas from "@apium/worker/client/Canvas"
@@ -32,7 +33,9 @@ const World = Layer.mergeAll(
     Layer.provide(Layer.fresh(RpcBackend.layer))
   ),
   Client.layer.pipe(Layer.provide(Layer.fresh(RpcBackend.layer)))
-).pipe(Layer.provideMerge(Connection.layer), Layer.provideMerge(MemoryTransport.layer))
+).pipe(Layer.provideMerge(Layer.suspend(() => Broker)))
+
+const Broker = Connection.layer.pipe(Layer.provideMerge(MemoryTransport.layer))
 
 describe("results as messages", () => {
   layer(World)((it) => {
@@ -79,6 +82,55 @@ describe("results as messages", () => {
         const chord = Canvas.chord([add.s({ x: 1, y: 2 })], add.partial({ y: 4 }) as never)
         const error = yield* Effect.flip(Canvas.delay(chord))
         assert.match(error.message, /a chord: results as messages \(rpc\) cannot be counted: use Redis for results/)
+      })
+    )
+  })
+})
+
+describe("the queue of results", () => {
+  /** A client alone, on a connection of which a test decides what it can do. */
+  const client = (connection: (own: Connection["Service"]) => Connection["Service"]) =>
+    Client.layer.pipe(
+      Layer.provide(Layer.fresh(RpcBackend.layer)),
+      Layer.provide(Layer.effect(Connection, Effect.map(Connection, connection)))
+    )
+
+  layer(Broker)((it) => {
+    it.effect("is declared again for the next task when it could not be for one", () =>
+      Effect.gen(function* () {
+        let refused = 0
+        const once = client((own) => ({
+          ...own,
+          declare: (topology) =>
+            refused++ === 0
+              ? HubError.fail(new HubError.ConnectionLost({ cause: "unreachable", text: "no broker" }))
+              : own.declare(topology)
+        }))
+        yield* Effect.gen(function* () {
+          assert.match((yield* Effect.flip(add.delay({ x: 1, y: 1 }))).message, /no broker/)
+          yield* add.delay({ x: 1, y: 1 })
+        }).pipe(Effect.provide(once))
+      })
+    )
+
+    it.effect("goes when nobody consumes it any more, and does not come again", () =>
+      Effect.gen(function* () {
+        const names = new Set<string>()
+        const watched = client((own) => ({
+          ...own,
+          declare: (topology) => {
+            for (const { name } of topology.queues ?? []) if (name !== "celery") names.add(name)
+            return own.declare(topology)
+          }
+        }))
+        yield* Effect.provide(add.delay({ x: 1, y: 1 }), watched)
+        const connection = yield* Connection
+        assert.strictEqual(names.size, 1)
+        const [name] = [...names]
+        const missing = yield* Effect.flip(
+          connection.use((channel) => channel.queueDeclare(Queue.make(name!), { passive: true }))
+        )
+        assert.match(missing.message, /NOT_FOUND/)
       })
     )
   })
