@@ -3,7 +3,7 @@
  * counted, so that nothing is missing in silence.
  */
 import { NoInput } from "@apium/cli/Errors"
-import { nearest } from "@apium/cli/Suggest"
+import { nearest } from "@apium/protocol/Suggest"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"

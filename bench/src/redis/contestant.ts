@@ -15,6 +15,10 @@ const drained = async ({ left }: Database): Promise<void> => {
   while ((await left()) > 0) await sleep(2)
 }
 
+const stored = async ({ results }: Database, count: number): Promise<void> => {
+  while ((await results()) < count) await sleep(2)
+}
+
 const checked = 100
 
 const show = async (name: string, database: Database, producer: peers.Producer, manner: Manner): Promise<void> => {
@@ -65,7 +69,7 @@ export const working = (
       peers.thaw(worker)
       await drained(own)
       // Celery acknowledges before it runs a task.
-      if (results) while ((await own.results()) < count) await sleep(2)
+      if (results) await stored(own, count)
       const time = performance.now() - started
       const used = peers.cpuOf(worker) - cpu
       return { time: (time * operations) / count, cpu: used / count }

@@ -20,7 +20,7 @@ import * as path from "node:path"
 import { pathToFileURL } from "node:url"
 import * as BrokerUrl from "./BrokerUrl.ts"
 import { Failed, NoInput, UsageError } from "./Errors.ts"
-import { didYouMean } from "./Suggest.ts"
+import { didYouMean } from "@apium/protocol/Suggest"
 import { messageOf, printable } from "./Text.ts"
 
 export interface AppModule {

@@ -1,7 +1,7 @@
 /**
  * URLs of brokers and result backends, as people write them: how one may be shown, and what is wrong with one.
  */
-import { nearest } from "./Suggest.ts"
+import { nearest } from "@apium/protocol/Suggest"
 
 /** As kombu shows a URL: the password is two stars. Too much is hidden rather than too little: one may contain `@` and `/`. */
 export const mask = (url: string): string =>

@@ -1,6 +1,6 @@
 import * as BrokerUrl from "@apium/cli/BrokerUrl"
 import { mask } from "@apium/cli/BrokerUrl"
-import { nearest } from "@apium/cli/Suggest"
+import { nearest } from "@apium/protocol/Suggest"
 import { assert, describe, it } from "@effect/vitest"
 
 const refusal = (url: string): string => BrokerUrl.refusal(url, "--broker", ["memory", "amqp"])

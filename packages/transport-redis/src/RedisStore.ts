@@ -161,15 +161,15 @@ export const make = Effect.fnUntraced(function* (
     failing
   })
 
-  const take: VirtualStore["take"] = Effect.fnUntraced(function* (queues, max) {
+  const take: VirtualStore["take"] = Effect.fnUntraced(function* (queues, max, consumer) {
     for (const queue of queues) yield* ears.follow(queue, scope)
     const heard = ears.take(queues, max, clock.currentTimeMillisUnsafe())
     if (heard.length > 0) return heard
-    return yield* claims.take(queues, max)
+    return yield* claims.take(queues, max, consumer)
   })
 
   const postpone: VirtualStore["postpone"] = (tags, notBefore) =>
-    tags.some((tag) => ears.holds(tag))
+    tags.some((tag) => ears.has(tag))
       ? fail(new DelayRefused({ text: "it was published to whoever listens, and is in no queue" }))
       : delayed.postpone(tags, notBefore)
 

@@ -1,10 +1,11 @@
 /** What the door says when it does not open. */
+import * as net from "node:net"
 import { inspect } from "node:util"
 import type { HubError } from "@apium/hub/HubError"
 import { Transport } from "@apium/hub/Transport"
 import * as Redis from "@apium/transport-redis/node"
 import * as RedisUri from "@apium/transport-redis/RedisUri"
-import { assert, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Ports from "../../../test/support/Ports.ts"
 import * as Start from "../../../test/support/Redis.ts"
@@ -118,6 +119,44 @@ layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeou
         assert.include(silent.message, "no answer within 5000 ms")
       }),
     20_000
+  )
+})
+
+/** Logs everybody in, and says nothing to the first command behind that. */
+const silent = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const sockets = new Set<net.Socket>()
+    const server = net.createServer((socket) => {
+      sockets.add(socket)
+      socket.on("error", () => {})
+      socket.on("data", (data) => {
+        for (const command of data.toString().split(/(?=\*\d+\r\n)/)) {
+          if (!command.includes("OFF")) socket.write(command.includes("HELLO") ? "%0\r\n" : "+OK\r\n")
+        }
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    return { server, sockets }
+  }),
+  ({ server, sockets }) =>
+    Effect.sync(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+)
+
+describe("a server that falls silent behind the login", () => {
+  it.live(
+    "is waited for no longer than one that says nothing at all",
+    () =>
+      Effect.gen(function* () {
+        const { server } = yield* silent
+        const { port } = server.address() as net.AddressInfo
+        const { message, recoverable } = yield* failure(`redis://127.0.0.1:${port}`)
+        assert.include(message, "no answer within 5000 ms")
+        assert.isTrue(recoverable)
+      }),
+    15_000
   )
 })
 

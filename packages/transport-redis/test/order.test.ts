@@ -1,6 +1,10 @@
 /** Which of several queues is taken from, as kombu has it (`queue_order_strategy`), and nobody starves (RELIABILITY D18). */
+import * as Message from "@apium/hub/Message"
+import * as Queue from "@apium/hub/Queue"
+import { Transport } from "@apium/hub/Transport"
+import * as Redis from "@apium/transport-redis/node"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Stream } from "effect"
 import { print } from "../../../test/support/Figures.ts"
 import * as Python from "../../../test/support/Python.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
@@ -105,6 +109,51 @@ print(" ".join(got))
           yield* print(`D18 queues=50 batch=${max} of each min/max=${all[0]}/${all.at(-1)}`)
           assert.deepStrictEqual([counts.size, all[0], all.at(-1)], [50, 10, 10])
         }
+      }),
+    60_000
+  )
+
+  it.effect(
+    "two consumers of one queue get as much, when each message comes as the last one is done",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const connection = yield* Effect.flatMap(Transport, ({ connect }) => connect).pipe(
+          Effect.provide(Redis.layerTransport(server.url()))
+        )
+        const channel = yield* connection.channel
+        const count = 100
+        const fewest: Array<number> = []
+        for (let round = 0; round < 20; round++) {
+          yield* Effect.gen(function* () {
+            const name = `shared-${round}`
+            yield* channel.queueDeclare(Queue.make(name))
+            const done = yield* Deferred.make<void>()
+            const got = [0, 0]
+            for (const index of got.keys()) {
+              const own = yield* connection.channel
+              yield* own.consume(name, { prefetch: 1 }).pipe(
+                Stream.runForEach((delivery) =>
+                  Effect.gen(function* () {
+                    got[index]!++
+                    yield* Effect.yieldNow
+                    yield* delivery.ack
+                    if (count === got[0]! + got[1]!) yield* Deferred.succeed(done, undefined)
+                  })
+                ),
+                Effect.forkScoped
+              )
+            }
+            yield* stores.until(Effect.map(channel.queueDeclare(Queue.make(name)), (info) => info.consumerCount === 2))
+            for (let sent = 0; sent < count; sent++) {
+              yield* channel.publish(Message.make(new Uint8Array()), { exchange: "", routingKey: name })
+            }
+            yield* Deferred.await(done)
+            fewest.push(Math.min(...got))
+          }).pipe(Effect.scoped)
+        }
+        yield* print(`two consumers, 100 messages one by one, fewer of the two: ${fewest.join(" ")}`)
+        assert.isAtLeast(Math.min(...fewest), 40)
       }),
     60_000
   )

@@ -12,7 +12,7 @@ import { Failed, UsageError } from "../Errors.ts"
 import { untilSignal } from "../Interrupt.ts"
 import * as Local from "../Local.ts"
 import { root } from "../Root.ts"
-import { didYouMean } from "../Suggest.ts"
+import { didYouMean } from "@apium/protocol/Suggest"
 import { messageOf, printable, printableJson } from "../Text.ts"
 import * as Value from "../Value.ts"
 

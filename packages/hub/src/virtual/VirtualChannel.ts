@@ -332,10 +332,7 @@ export class VirtualChannel {
           : Effect.ignore(
               Effect.flatMap(Fiber.join(ahead.fiber), (stored) => {
                 hold(-stored.length)
-                return store.restore(
-                  stored.map((one) => one.tag),
-                  { side: "near", counted: false }
-                )
+                return giveBack(stored)
               })
             )
       )
@@ -361,10 +358,21 @@ export class VirtualChannel {
       const take = (count: number): Effect.Effect<ReadonlyArray<StoredMessage>, HubError> => {
         hold(count)
         leave()
-        return Effect.onExit(store.take(queues, count), (exit) =>
+        return Effect.onExit(store.take(queues, count, subscriber), (exit) =>
           Effect.sync(() => hold((Exit.isSuccess(exit) ? exit.value.length : 0) - count))
         )
       }
+
+      /** Next in line, and as if nobody had had them. */
+      const giveBack = (stored: ReadonlyArray<StoredMessage>): Effect.Effect<void> =>
+        Effect.ignore(
+          store.restore(
+            stored.map((one) => one.tag),
+            { side: "near", counted: false }
+          )
+        )
+      const releaseAll = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
+        Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true })
 
       const deliver = (stored: ReadonlyArray<StoredMessage>): Effect.Effect<ReadonlyArray<Delivery>, HubError> => {
         const deliveries: Array<Delivery> = []
@@ -379,12 +387,15 @@ export class VirtualChannel {
           deliveries.push(new VirtualDelivery(one, this, tag, noAck ? undefined : window, noAck))
           if (noAck) done.push(one.tag)
         }
-        return expired.length === 0 && done.length === 0
-          ? Effect.succeed(deliveries)
-          : Effect.andThen(
-              Effect.forEach(expired, (one) => broker.discard(one, "expired"), { discard: true }),
-              Effect.as(store.settle(done), deliveries)
-            )
+        if (expired.length === 0 && done.length === 0) return Effect.succeed(deliveries)
+        return Effect.andThen(
+          // When one finds no place among the dead, nobody comes for the others.
+          Effect.onError(
+            Effect.forEach(expired, (one) => broker.discard(one, "expired"), { discard: true }),
+            () => Effect.andThen(giveBack(expired), releaseAll(deliveries))
+          ),
+          Effect.as(store.settle(done), deliveries)
+        )
       }
 
       // Only the waits may be interrupted: between the take and the hand-over a message has no other owner.
@@ -395,10 +406,7 @@ export class VirtualChannel {
          */
         const handOver = (deliveries: NonEmptyReadonlyArray<Delivery>) =>
           Effect.catchCause(restore(Effect.succeed(deliveries)), (cause) =>
-            Effect.andThen(
-              Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true }),
-              Effect.failCause(cause)
-            )
+            Effect.andThen(releaseAll(deliveries), Effect.failCause(cause))
           )
         /** Of a store far away half of what there is room for: the rest is for the batch behind it, and for who else takes on this channel. */
         const portion = (): number => {
@@ -420,7 +428,12 @@ export class VirtualChannel {
           const next = ahead
           if (next === undefined) {
             const full = window.free <= 0 ? window.room(own) : whole.admits(place) ? undefined : whole.room(place)
-            if (full !== undefined) return Effect.andThen(restore(unlessEnded(full)), pull)
+            // Who is next, and is interrupted before it takes, is next no more.
+            if (full !== undefined)
+              return Effect.andThen(
+                Effect.onError(restore(unlessEnded(full)), () => Effect.sync(leave)),
+                pull
+              )
           }
           ahead = undefined
           const asked = next?.asked ?? portion()

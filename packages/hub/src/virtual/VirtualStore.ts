@@ -64,10 +64,14 @@ export interface VirtualStore {
   readonly ready: (queues: NonEmptyReadonlyArray<string>) => Effect.Effect<void, HubError>
   /** Passes the wake-up on: a waiter that may have been woken leaves without taking. */
   readonly wake: (queues: NonEmptyReadonlyArray<string>) => Effect.Effect<void>
-  /** At most `max` of what is there, marked unacked in one step; never waits. */
+  /**
+   * At most `max` of what is there, marked unacked in one step; never waits. `consumer`: who takes, for a store that is to be fair
+   * to several.
+   */
   readonly take: (
     queues: NonEmptyReadonlyArray<string>,
-    max: number
+    max: number,
+    consumer?: object
   ) => Effect.Effect<ReadonlyArray<StoredMessage>, HubError>
   readonly settle: (tags: ReadonlyArray<string>) => Effect.Effect<void, HubError>
   /**

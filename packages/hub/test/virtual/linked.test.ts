@@ -1,6 +1,6 @@
 /** A transport made of stores, one per link, as Redis is: what the links share, what is lost with one, and what others did to the store. */
 import * as Exchange from "@apium/hub/Exchange"
-import { ConnectionLost, HubError } from "@apium/hub/HubError"
+import { ConnectionLost, HubError, OutOfMemory } from "@apium/hub/HubError"
 import * as MemoryStore from "@apium/hub/memory/MemoryStore"
 import * as HubQueue from "@apium/hub/Queue"
 import { settledTwice } from "@apium/hub/Delivery"
@@ -271,5 +271,33 @@ describe("a delivery", () => {
       const [unacknowledged] = yield* Stream.runCollect(Stream.take(channel.consume("q", { noAck: true }), 1))
       assert.isUndefined(unacknowledged!.held)
     })
+  )
+
+  it.effect(
+    "a message whose time is over and that finds no place among the dead keeps nobody else's, and is not lost",
+    () =>
+      Effect.gen(function* () {
+        const full = new HubError({ reason: new OutOfMemory({ text: "OOM" }) })
+        const { memory, transport } = yield* world((memory) => ({
+          put: (queue, puts) => (queue === "dead" ? Effect.fail(full) : memory.put(queue, puts))
+        }))
+        const channel = yield* (yield* transport.connect).channel
+        const args = { "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead" }
+        yield* channel.queueDeclare(HubQueue.make("q", { arguments: args }))
+        yield* channel.publish(message("1"), { exchange: "", routingKey: "q" })
+        yield* channel.publish(message("old", { expiration: "0" }), { exchange: "", routingKey: "q" })
+        yield* channel.publish(message("2"), { exchange: "", routingKey: "q" })
+        const failed = yield* Effect.flip(Stream.runDrain(channel.consume("q")))
+        assert.strictEqual(failed, full)
+        const left = yield* memory.take(["q"], 10)
+        assert.sameMembers(
+          left.map(({ message }) => new TextDecoder().decode(message.body)),
+          ["1", "old", "2"]
+        )
+        assert.deepStrictEqual(
+          left.map(({ deliveryCount }) => deliveryCount),
+          [0, 0, 0]
+        )
+      })
   )
 })

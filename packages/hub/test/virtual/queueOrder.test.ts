@@ -4,7 +4,7 @@ import * as Queue from "@apium/hub/Queue"
 import type { VirtualStore } from "@apium/hub/virtual/VirtualStore"
 import * as VirtualTransport from "@apium/hub/virtual/VirtualTransport"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { message, settle } from "../support/messages.ts"
 
 /** The queues of nine messages in the order in which they came: three in each of three queues, consumed as b, c, a. */
@@ -58,6 +58,31 @@ describe("of the queues of a channel with room for one message", () => {
   it.effect("the one that was consumed first is next until it is empty", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* taken("priority"), "bbbcccaaa")
+    })
+  )
+
+  it.effect("one that was next and asks no more does not stand in the way of the others", () =>
+    Effect.gen(function* () {
+      const store = yield* MemoryStore.make
+      const { transport } = VirtualTransport.make("left", store)
+      const channel = yield* (yield* transport.connect).channel
+      yield* channel.qos(1)
+      for (const name of ["a", "b"]) {
+        yield* channel.queueDeclare(Queue.make(name))
+        for (let n = 0; n < 2; n++) yield* channel.publish(message(name), { exchange: "", routingKey: name })
+      }
+      const first = yield* Stream.toPull(channel.consume("a"))
+      const second = yield* Stream.toPull(channel.consume("b"))
+      const [delivery] = yield* first
+      const asking = yield* Effect.forkScoped(first)
+      yield* settle
+      const other = yield* Effect.forkScoped(second)
+      yield* settle
+      yield* delivery.ack
+      yield* Fiber.interrupt(asking)
+      yield* settle
+      const exit = other.pollUnsafe()
+      assert.isTrue(exit !== undefined && Exit.isSuccess(exit))
     })
   )
 })

@@ -15,6 +15,7 @@
 import * as Data from "effect/Data"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { nearest } from "../Suggest.ts"
 
 export interface Tls {
   /** `required` unless `ssl_cert_reqs` (Kombu) or `verify` (RabbitMQ) says otherwise. */
@@ -246,28 +247,6 @@ const unknownParameter = (name: string): InvalidUri => {
   const suggestion = nearest(name, Object.keys(parameters))
   const message = `There is no parameter ${JSON.stringify(name.slice(0, 40))}: there are ${Object.keys(parameters).join(", ")}`
   return new InvalidUri({ message, ...(suggestion === undefined ? undefined : { suggestion }) })
-}
-
-/** The name at most two letters away. */
-const nearest = (name: string, names: ReadonlyArray<string>): string | undefined =>
-  name.length > 40
-    ? undefined
-    : names
-        .map((known) => ({ known, away: distance(name, known) }))
-        .filter(({ away }) => away <= 2)
-        .toSorted((a, b) => a.away - b.away)[0]?.known
-
-/** Levenshtein's. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
 }
 
 /** As it may be printed: `amqp://user:**@host:5672/vhost`, the vhost `/` as `//`. */

@@ -1,8 +1,8 @@
 /**
  * What we take, and what becomes of it.
  *
- * Who settles does not wait for Redis, no more than on AMQP: tags are collected, and go with the next claim or by themselves, as many as
- * came while the last ones were on their way. Until they are there, their messages are as held as before. A refusal is told to
+ * Who settles does not wait for Redis, no more than on AMQP: tags are collected, and go with the next claim or by themselves, those of
+ * one turn at once. Until they are there, their messages are as held as before. A refusal is told to
  * whoever settles next.
  */
 import type { HubError } from "@apium/hub/HubError"
@@ -12,6 +12,7 @@ import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import type * as Redis from "effect/persistence/Redis"
 import { chunked } from "./batches.ts"
@@ -40,17 +41,24 @@ export interface Parts {
 
 interface Taker {
   readonly max: number
+  readonly consumer: object
+  /** Before the claim that is on its way. */
+  asked: boolean
   readonly taken: Deferred.Deferred<ReadonlyArray<StoredMessage>, HubError>
 }
 
 export class Claims {
   readonly #parts: Parts
   readonly #order: Order
-  /** Those whose claim leaves with this turn, by their queues. */
+  /** Who takes, by queues. */
   readonly #takers = new Map<string, Array<Taker>>()
+  /** When a consumer was given something last. */
+  readonly #served = new WeakMap<object, number>()
   #turn = 0
   /** Tags to be forgotten. */
   #settled: Array<string> = []
+  /** Those that are on their way. */
+  readonly #settling = new Set<Fiber.Fiber<void>>()
   readonly #some = Latch.makeUnsafe(false)
   #refused: HubError | undefined
   /** Tags of one moment are sorted as text: all numbers have as many digits. */
@@ -62,50 +70,71 @@ export class Claims {
   }
 
   /**
-   * From the lists of Redis. Who asks for the same queues in the same turn shares a claim, and gets a message in turn: of two claims one behind the
-   * other the first would have it, and where each message comes as the last one is done, that would always be the same consumer's.
+   * From the lists of Redis. One claim for the same queues at a time, and what it brings is for whoever has asked by then, who was given
+   * something longest ago first: where each message comes as the last one is done, the same consumer was always first to ask, and of 100
+   * messages the other one had 8.
    */
-  take(queues: ReadonlyArray<string>, max: number): Effect.Effect<ReadonlyArray<StoredMessage>, HubError> {
+  take(
+    queues: ReadonlyArray<string>,
+    max: number,
+    consumer: object = {}
+  ): Effect.Effect<ReadonlyArray<StoredMessage>, HubError> {
     return Effect.suspend(() => {
       const key = queues.join("\n")
-      const own: Taker = { max, taken: Deferred.makeUnsafe() }
+      const own: Taker = { max, consumer, asked: false, taken: Deferred.makeUnsafe() }
       const others = this.#takers.get(key)
+      const taken = Deferred.await(own.taken)
       if (others !== undefined) {
         others.push(own)
-        return Effect.uninterruptible(Deferred.await(own.taken))
+        return taken
       }
       const takers = [own]
       this.#takers.set(key, takers)
-      const claiming = Effect.suspend(() => {
-        this.#takers.delete(key)
-        return this.#claim(
-          queues,
-          takers.reduce((sum, taker) => sum + taker.max, 0)
-        )
-      })
-      return Effect.andThen(Effect.yieldNow, claiming).pipe(
-        Effect.onExit((exit) => {
-          if (takers.length > 1) this.#share(takers, exit)
-          return Effect.void
-        }),
-        Effect.flatMap((taken) => (takers.length > 1 ? Deferred.await(own.taken) : Effect.succeed(taken))),
-        Effect.uninterruptible
-      )
+      return Effect.andThen(Effect.forkDetach(this.#serve(key, queues, takers), { startImmediately: true }), taken)
+    }).pipe(Effect.uninterruptible)
+  }
+
+  /** Until nobody asks any more. */
+  #serve(key: string, queues: ReadonlyArray<string>, takers: Array<Taker>): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      while (takers.length > 0) {
+        // Whoever asks in this turn asks with them.
+        yield* Effect.yieldNow
+        let max = 0
+        for (const taker of takers) {
+          taker.asked = true
+          max += taker.max
+        }
+        const exit = yield* Effect.exit(this.#claim(queues, max))
+        const served = this.#share(takers, exit)
+        takers.splice(0, takers.length, ...takers.filter((taker) => !served.has(taker)))
+      }
+      this.#takers.delete(key)
     })
   }
 
-  #share(takers: ReadonlyArray<Taker>, exit: Exit.Exit<ReadonlyArray<StoredMessage>, HubError>): void {
-    const shares = takers.map((): Array<StoredMessage> => [])
-    let at = this.#turn++
-    for (const one of Exit.isSuccess(exit) ? exit.value : []) {
-      while (shares[at % takers.length]!.length >= takers[at % takers.length]!.max) at++
-      shares[at++ % takers.length]!.push(one)
+  /** Who has an answer by now. */
+  #share(takers: ReadonlyArray<Taker>, exit: Exit.Exit<ReadonlyArray<StoredMessage>, HubError>): ReadonlySet<Taker> {
+    const shares = new Map<Taker, Array<StoredMessage>>()
+    const last = ({ consumer }: Taker): number => this.#served.get(consumer) ?? 0
+    const line = takers.toSorted((one, other) => last(one) - last(other))
+    const messages = Exit.isSuccess(exit) ? exit.value : []
+    for (let at = 0, index = 0; index < messages.length; at++) {
+      const taker = line[at % line.length]!
+      const share = shares.get(taker)
+      if (share === undefined) {
+        shares.set(taker, [messages[index++]!])
+        this.#served.set(taker.consumer, ++this.#turn)
+      } else if (share.length < taker.max) share.push(messages[index++]!)
     }
-    for (const [index, { taken }] of takers.entries())
+    for (const taker of takers) if (taker.asked && !shares.has(taker)) shares.set(taker, [])
+    for (const [taker, share] of shares) {
       Deferred.doneUnsafe(
-        taken,
-        Exit.map(exit, () => shares[index]!)
+        taker.taken,
+        Exit.map(exit, () => share)
       )
+    }
+    return new Set(shares.keys())
   }
 
   #claim(queues: ReadonlyArray<string>, max: number): Effect.Effect<ReadonlyArray<StoredMessage>, HubError> {
@@ -178,31 +207,37 @@ export class Claims {
   }
 
   /** What is settled by now is settled in Redis. */
-  flush(): Effect.Effect<void, HubError> {
+  flush(): Effect.Effect<void> {
+    return Effect.andThen(
+      this.#send,
+      Effect.suspend(() => Fiber.awaitAll([...this.#settling]))
+    )
+  }
+
+  /**
+   * Not behind the answer to the last ones: what is with the kernel is settled, whatever becomes of us, and what waited for an answer ran
+   * again after a SIGKILL. By fibers of their own: the store may be closed while a script is loaded.
+   */
+  get #send(): Effect.Effect<void> {
     const { failing, redis, spaces } = this.#parts
-    return Effect.suspend(() => {
-      const tags = this.#settled.splice(0, mostTags)
-      if (tags.length === 0) return Effect.void
-      const settling = failing(redis.eval(scripts.settle)(spaces[0], spaces[1], tags))
-      // They are not lost with the fiber that runs: whoever closes the store flushes once more, and twice is as good as once.
-      return Effect.andThen(
-        Effect.onInterrupt(settling, () => Effect.sync(() => this.#forget(tags))),
-        this.flush()
-      )
-    })
+    return Effect.gen({ self: this }, function* () {
+      this.#some.closeUnsafe()
+      while (this.#settled.length > 0) {
+        const settle = redis.eval(scripts.settle)(spaces[0], spaces[1], this.#settled.splice(0, mostTags))
+        const settling = Effect.match(failing(settle), {
+          onFailure: (error) => void (this.#refused = error),
+          onSuccess: () => undefined
+        })
+        const fiber = yield* Effect.forkDetach(settling, { startImmediately: true })
+        this.#settling.add(fiber)
+        fiber.addObserver(() => this.#settling.delete(fiber))
+      }
+    }).pipe(Effect.uninterruptible)
   }
 
   /** Beside the link, as long as it lives. */
   get run(): Effect.Effect<never> {
-    return Effect.forever(
-      Effect.andThen(
-        this.#some.await,
-        Effect.suspend(() => {
-          this.#some.closeUnsafe()
-          return Effect.catch(this.flush(), (error) => Effect.sync(() => void (this.#refused = error)))
-        })
-      )
-    )
+    return Effect.forever(Effect.andThen(this.#some.await, this.#send))
   }
 
   restore(

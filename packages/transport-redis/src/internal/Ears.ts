@@ -153,11 +153,6 @@ export class Ears {
     if (count > 0) Effect.runSync(Metric.update(gaps, count))
   }
 
-  /** Whether it is one of ours. */
-  holds(tag: string): boolean {
-    return this.#held.has(tag)
-  }
-
   /** Whether it was one of ours. */
   settle(tag: string): boolean {
     return this.#held.delete(tag)

@@ -58,9 +58,18 @@ export class Recovery {
   #renewed: Moment
   #touched: Moment
   #first = true
+  /** Asks, and waits for a third of a lease at most. */
+  readonly #asking: Parts["failing"]
 
   constructor(parts: Parts) {
     this.#parts = parts
+    const limit = parts.lease / 3
+    const silent = heartbeat(`Redis did not answer within ${Math.round(limit)} ms`)
+    this.#asking = (work) =>
+      Effect.timeoutOrElse(parts.failing(work), {
+        duration: limit,
+        orElse: () => Effect.flatMap(parts.unheard(silent), Effect.fail)
+      })
     // Nothing is held by now, and what will be is from then on.
     this.#renewed = this.#touched = this.#now()
   }
@@ -87,9 +96,9 @@ export class Recovery {
 
   /** Before anything else: those whose link was lost are dead, and what they held comes back now. */
   begin(dead: Set<string>): Effect.Effect<void, HubError> {
-    const { failing, redis, spaces } = this.#parts
+    const { redis, spaces } = this.#parts
     return Effect.gen({ self: this }, function* () {
-      yield* failing(
+      yield* this.#asking(
         redis.eval(expectTypes)([
           [spaces[0], "hash"],
           [spaces[1], "zset"],
@@ -98,34 +107,36 @@ export class Recovery {
       )
       const owners = [...dead]
       if (owners.length > 0) {
-        yield* failing(redis.eval(scripts.bury)(spaces[2], owners))
+        yield* this.#asking(redis.eval(scripts.bury)(spaces[2], owners))
         for (const owner of owners) dead.delete(owner)
       }
       yield* this.sweep
     })
   }
 
-  /** Until the link is lost: what fails for another reason is tried again the next time. */
+  /**
+   * Until the link is lost: what fails for another reason is tried again the next time. A life is said beside the looking, for to give
+   * back what somebody held who had 100,000 takes longer than a lease.
+   */
   get run(): Effect.Effect<never> {
-    const { lease, unheard, visibility } = this.#parts
+    const { lease, visibility } = this.#parts
     const pause = Math.min(lease, visibility * 1000) / 3
-    const silent = heartbeat(`Redis did not answer within ${Math.round(lease / 3)} ms`)
-    const round = Effect.andThen(this.#renew, this.sweep).pipe(
-      Effect.timeoutOrElse({ duration: lease / 3, orElse: () => Effect.flatMap(unheard(silent), Effect.fail) }),
-      Effect.ignore
-    )
-    return Effect.forever(Effect.andThen(round, Effect.sleep(pause)))
+    const forever = (round: Effect.Effect<unknown, HubError>): Effect.Effect<never> =>
+      Effect.forever(Effect.andThen(Effect.ignore(round), Effect.sleep(pause)))
+    return Effect.raceFirst(forever(this.#renew), forever(this.sweep))
   }
 
   get #renew(): Effect.Effect<void, HubError> {
-    const { failing, held, lease, owner, redis, spaces, unheard, visibility } = this.#parts
+    const { held, lease, owner, redis, spaces, unheard, visibility } = this.#parts
     return Effect.gen({ self: this }, function* () {
       const now = this.#now()
       const due = this.#first || now.monotonic - this.#touched.monotonic >= (visibility * 1000) / 3
       const tags = due ? [...held.keys()] : []
       for (let at = 0; at === 0 || at < tags.length; at += 1000) {
         const some = tags.slice(at, at + 1000)
-        const [lapsed, ...gone] = yield* failing(redis.eval(renew)(spaces[1], spaces[2], owner, lease / 1000, some))
+        const [lapsed, ...gone] = yield* this.#asking(
+          redis.eval(renew)(spaces[1], spaces[2], owner, lease / 1000, some)
+        )
         if (lapsed === "1" && at === 0 && !this.#first) {
           return yield* Effect.flatMap(unheard(this.overdue), Effect.fail)
         }
@@ -141,14 +152,20 @@ export class Recovery {
 
   /** How many messages came back. */
   get sweep(): Effect.Effect<number, HubError> {
-    const { failing, redis, spaces, visibility } = this.#parts
+    const { redis, spaces, visibility } = this.#parts
     return Effect.gen({ self: this }, function* () {
       let back = 0
       for (;;) {
-        const flat = yield* failing(redis.eval(scripts.overdue)(spaces, visibility, batch))
+        const flat = yield* this.#asking(redis.eval(scripts.overdue)(spaces, visibility, batch))
         let moved = 0
         for (let at = 0; at < flat.length; at += 3) {
-          moved += yield* this.#recover(flat[at]!, flat[at + 1]!, flat[at + 2]!)
+          moved += yield* this.#recover(flat[at]!, flat[at + 1]!, flat[at + 2]!).pipe(
+            // One whose list is none keeps back nobody else's. It stays where it is.
+            Effect.catchIf(
+              ({ reason }) => reason._tag === "ChannelClosed",
+              (error) => Effect.as(Effect.logWarning(`${flat[at]} cannot be given back: ${error.message}`), 0)
+            )
+          )
         }
         back += moved
         // Fewer than asked for: that was all. None moved: others move them.
@@ -158,11 +175,13 @@ export class Recovery {
   }
 
   #recover(tag: string, score: string, entry: string): Effect.Effect<number, HubError> {
-    const { failing, keys, redis, spaces, wake } = this.#parts
+    const { keys, redis, spaces, wake } = this.#parts
     return Effect.gen({ self: this }, function* () {
       const setAside = (reason: string) =>
         Effect.as(
-          failing(redis.eval(scripts.setAside)(spaces[0], spaces[1], keys.key("unacked.unreadable"), tag, reason, "")),
+          this.#asking(
+            redis.eval(scripts.setAside)(spaces[0], spaces[1], keys.key("unacked.unreadable"), tag, reason, "")
+          ),
           0
         )
       const read = entries.unacked(entry)
@@ -171,7 +190,7 @@ export class Recovery {
       const queues = yield* this.#queues(exchange, routingKey)
       if (queues.length === 0) return yield* setAside(`exchange ${exchange} has no queue for ${routingKey}`)
       const lists = queues.map((queue) => keys.queue(queue, priority))
-      const back = yield* failing(redis.eval(scripts.recover)(spaces[0], spaces[1], lists, tag, score, text))
+      const back = yield* this.#asking(redis.eval(scripts.recover)(spaces[0], spaces[1], lists, tag, score, text))
       if (back > 0) for (const queue of queues) wake(queue, 1)
       return back
     })
@@ -179,20 +198,23 @@ export class Recovery {
 
   /** Where kombu would put it: of what went through an exchange it keeps no queue. */
   #queues(exchange: string, routingKey: string): Effect.Effect<ReadonlyArray<string>, HubError> {
-    const { failing, keys, redis } = this.#parts
+    const { keys, redis } = this.#parts
     if (exchange === "") return Effect.succeed([routingKey])
-    return Effect.map(failing(redis.send<ReadonlyArray<string>>("SMEMBERS", keys.binding(exchange))), (members) => {
-      const queues = new Set<string>()
-      for (const text of members) {
-        const member = keys.decodeBinding(text)
-        if (member === undefined) continue
-        const matches =
-          member.pattern === ""
-            ? member.routingKey === routingKey
-            : RedisKeys.matchesTopic(member.routingKey, routingKey)
-        if (matches) queues.add(member.queue)
+    return Effect.map(
+      this.#asking(redis.send<ReadonlyArray<string>>("SMEMBERS", keys.binding(exchange))),
+      (members) => {
+        const queues = new Set<string>()
+        for (const text of members) {
+          const member = keys.decodeBinding(text)
+          if (member === undefined) continue
+          const matches =
+            member.pattern === ""
+              ? member.routingKey === routingKey
+              : RedisKeys.matchesTopic(member.routingKey, routingKey)
+          if (matches) queues.add(member.queue)
+        }
+        return [...queues]
       }
-      return [...queues]
-    })
+    )
   }
 }

@@ -66,7 +66,7 @@ export const pushing = (
         before.size += size
         return Deferred.await(before.sent)
       }
-      if (underWay === 0) {
+      if (before === undefined && underWay === 0) {
         underWay++
         return Effect.uninterruptible(
           Effect.onExit(Effect.asVoid(send(list, texts)), () => Effect.sync(() => void underWay--))

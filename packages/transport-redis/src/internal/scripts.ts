@@ -24,7 +24,10 @@ export interface Return {
   readonly text: string
 }
 
-/** Back to their lists, one after the other, unless somebody else was first. How many. */
+/**
+ * Back to their lists, one after the other, unless somebody else was first. How many. Those whose list is none by now stay where they
+ * are, and that is an error.
+ */
 export const restore = Redis.script(
   (unacked: string, index: string, side: "LPUSH" | "RPUSH", returns: ReadonlyArray<Return>) => [
     unacked,
@@ -36,15 +39,20 @@ export const restore = Redis.script(
   {
     numberOfKeys: (_unacked, _index, _side, returns) => 2 + returns.length,
     lua: `
-local back = 0
+local back, wrong = 0, nil
 for i = 3, #KEYS do
   local tag = ARGV[2 * i - 4]
-  redis.call('HDEL', KEYS[1], tag)
-  if redis.call('ZREM', KEYS[2], tag) == 1 then
-    redis.call(ARGV[1], KEYS[i], ARGV[2 * i - 3])
-    back = back + 1
+  if type(redis.pcall('LLEN', KEYS[i])) == 'table' then
+    wrong = KEYS[i]
+  else
+    redis.call('HDEL', KEYS[1], tag)
+    if redis.call('ZREM', KEYS[2], tag) == 1 then
+      redis.call(ARGV[1], KEYS[i], ARGV[2 * i - 3])
+      back = back + 1
+    end
   end
 end
+if wrong then return redis.error_reply('WRONGTYPE ' .. wrong .. ' should be a list') end
 return back`
   }
 ).withReturnType<number>()
@@ -62,6 +70,7 @@ export const setAside = Redis.script(
   {
     numberOfKeys: 3,
     lua: `
+redis.call('LLEN', KEYS[3])
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 or not entry then return 0 end
@@ -138,6 +147,7 @@ export const recover = Redis.script(
     numberOfKeys: (_unacked, _index, lists) => 2 + lists.length,
     lua: `
 if redis.call('ZSCORE', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+for i = 3, #KEYS do redis.call('LLEN', KEYS[i]) end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[1], ARGV[1])
 for i = 3, #KEYS do redis.call('RPUSH', KEYS[i], ARGV[3]) end

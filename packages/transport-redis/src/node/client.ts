@@ -85,16 +85,20 @@ export const trackWith = (client: Client): RedisLink["track"] =>
           client.on("invalidate", (key: { toString(): string } | null) =>
             changed(key === null ? undefined : key.toString())
           )
-          return Effect.match(sendWith(client)("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"), {
-            onFailure: () => undefined,
-            onSuccess: () => (keys) =>
-              attempt(async () => {
-                // Of the next command, so both are sent before anybody else can send.
-                const caching = client.sendCommand(["CLIENT", "CACHING", "YES"])
-                const [count] = await Promise.all([client.sendCommand<number>(["EXISTS", ...keys]), caching])
-                return count
-              })
-          })
+          // Who falls silent here is found out by those who watch the link.
+          return Effect.match(
+            Effect.timeout(sendWith(client)("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"), patience),
+            {
+              onFailure: () => undefined,
+              onSuccess: () => (keys) =>
+                attempt(async () => {
+                  // Of the next command, so both are sent before anybody else can send.
+                  const caching = client.sendCommand(["CLIENT", "CACHING", "YES"])
+                  const [count] = await Promise.all([client.sendCommand<number>(["EXISTS", ...keys]), caching])
+                  return count
+                })
+            }
+          )
         })
 
 /** Clients that end together, those on their way included: a link that is cut leaves none behind. */
@@ -106,15 +110,30 @@ export class Clients {
   /** Logged in, and able to be told of changes where the server can and lets us ({@link trackWith}). `gone` as below. */
   async connectTracking(server: Server, gone: (cause: unknown) => void, within: number = patience): Promise<Client> {
     let open = false
+    let client: Client | undefined
     try {
-      const client = await this.connect(server, (cause) => (open ? gone(cause) : undefined), within, true)
+      client = await this.connect(server, (cause) => (open ? gone(cause) : undefined), within, true)
       // Until somebody asks for it: the client begins by itself, and whoever reads results wants none of it.
-      await client.sendCommand(["CLIENT", "TRACKING", "OFF"])
+      await this.#within(client, within, client.sendCommand(["CLIENT", "TRACKING", "OFF"]))
       open = true
       return client
     } catch (cause) {
+      if (client !== undefined) this.destroy(client, cause)
       if (!untold.test(errors.textOf(cause))) throw cause
       return this.connect(server, gone, within)
+    }
+  }
+
+  /** A server that falls silent is not waited for. */
+  async #within<A>(client: Client, within: number, work: Promise<A>): Promise<A> {
+    let silent: Error | undefined
+    const timer = setTimeout(() => this.destroy(client, (silent = new Error(`no answer within ${within} ms`))), within)
+    try {
+      return await work
+    } catch (cause) {
+      throw silent ?? cause
+    } finally {
+      clearTimeout(timer)
     }
   }
 

@@ -1,6 +1,9 @@
 /** What we hold, and others take: a Python worker that restores by age, and whoever found us dead (RELIABILITY D12). */
+import * as Redis from "@apium/transport-redis/node"
+import * as RedisStore from "@apium/transport-redis/RedisStore"
+import * as RedisUri from "@apium/transport-redis/RedisUri"
 import { assert, layer } from "@effect/vitest"
-import { Deferred, Effect, Metric } from "effect"
+import { Deferred, Effect, Latch, Metric } from "effect"
 import * as Python from "../../../../test/support/Python.ts"
 import { Redis as Server } from "../../../../test/support/Redis.ts"
 import * as stores from "../support/stores.ts"
@@ -64,5 +67,38 @@ channel.qos.restore_by_tag(sys.argv[2])
         yield* stores.until(Effect.map(other.store.size("dead"), (size) => size === 1))
       }),
     30_000
+  )
+
+  it.effect(
+    "is settled in Redis as soon as it can be sent: not behind the answer to the last ones, which may be long in coming",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const link = yield* Redis.open(RedisUri.parseUnsafe(server.url()))
+        const heard = yield* Latch.make(true)
+        const { store } = yield* RedisStore.make({
+          ...link,
+          redis: {
+            ...link.redis,
+            eval:
+              (script) =>
+              (...params) =>
+                Effect.tap(link.redis.eval(script)(...params), () => heard.await)
+          }
+        })
+        yield* store.put(
+          "settled",
+          ["1", "2", "3"].map((text) => stores.put(text, "settled"))
+        )
+        const tags = (yield* store.take(["settled"], 3)).map(({ tag }) => tag)
+        const left = (count: number) => stores.until(Effect.map(server.command("HLEN", "unacked"), (n) => n === count))
+        yield* heard.close
+        for (const [index, tag] of tags.entries()) {
+          yield* store.settle([tag])
+          yield* left(2 - index)
+        }
+        yield* heard.open
+      }),
+    10_000
   )
 })

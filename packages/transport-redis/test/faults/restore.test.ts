@@ -1,4 +1,7 @@
 /** What dead owners held (RELIABILITY D2, D11): it comes back once, whole, to its place. */
+import * as Redis from "@apium/transport-redis/node"
+import * as RedisStore from "@apium/transport-redis/RedisStore"
+import * as RedisUri from "@apium/transport-redis/RedisUri"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { seen } from "../../../../test/support/FaultPipe.ts"
@@ -187,5 +190,83 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("wha
         assert.isAtLeast(Math.min(...took), lease - 50)
       }),
     120_000
+  )
+
+  it.effect(
+    "stays held where its queue is no list by now, for as long as that is so, and keeps back nobody else's",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const { link, store } = yield* stores.open(server.url())
+        yield* store.put("strange", [stores.put("1", "strange"), stores.put("2", "strange")])
+        yield* store.put("other", [stores.put("3", "other")])
+        const strange = yield* store.take(["strange"], 2)
+        const [other] = yield* store.take(["other"], 1)
+        yield* server.command("SET", "strange", "x")
+        const error = yield* Effect.flip(
+          store.restore(
+            [...strange, other!].map(({ tag }) => tag),
+            { side: "near" }
+          )
+        )
+        assert.include(error.message, "strange")
+        assert.deepStrictEqual([yield* server.command("HLEN", "unacked"), yield* store.size("other")], [2, 1])
+        const [again] = yield* store.take(["other"], 1)
+        yield* link.cut
+        const next = yield* stores.open(server.url())
+        const [owner] = again!.tag.split(/:\d+$/)
+        yield* server.command("ZADD", "apium.owners", 0, owner!)
+        yield* next.sweep
+        assert.deepStrictEqual([yield* server.command("HLEN", "unacked"), yield* next.store.size("other")], [2, 1])
+        yield* server.command("DEL", "strange")
+        assert.strictEqual(yield* next.sweep, 2)
+        const all = [...(yield* next.store.take(["strange"], 2)), ...(yield* next.store.take(["other"], 1))]
+        assert.deepStrictEqual(all.map(stores.text), ["1", "2", "3"])
+        yield* next.store.settle(all.map(({ tag }) => tag))
+        yield* nothingHeld
+      }).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "takes longer to give back than a lease lasts, and who gives it back lives on",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const { link, store } = yield* stores.open(server.url())
+        const count = 200
+        yield* store.put(
+          "many",
+          numbered(count).map((text) => stores.put(text, "many"))
+        )
+        const held = yield* store.take(["many"], count)
+        yield* link.cut
+        const slow = yield* Redis.open(RedisUri.parseUnsafe(server.url()))
+        const far: RedisStore.RedisLink = {
+          ...slow,
+          redis: {
+            ...slow.redis,
+            eval:
+              (script) =>
+              (...params) =>
+                Effect.andThen(Effect.sleep("5 millis"), slow.redis.eval(script)(...params))
+          }
+        }
+        // Nothing is overdue when it begins.
+        const next = yield* RedisStore.make(far, { lease: "600 millis" })
+        const lost = yield* Effect.forkScoped(Effect.exit(next.closed))
+        const [owner] = held[0]!.tag.split(/:\d+$/)
+        yield* server.command("ZADD", "apium.owners", 0, owner!)
+        const began = performance.now()
+        yield* until(Effect.map(next.store.size("many"), (size) => size === count))
+        const took = performance.now() - began
+        yield* print(`D11 one sweeper, 5 ms away: n=${count} in ${Math.round(took)} ms, lease 600 ms`)
+        assert.isAbove(took, 600)
+        assert.isUndefined(lost.pollUnsafe())
+        const all = yield* next.store.take(["many"], count)
+        assert.deepStrictEqual([all.length, next.store.held!(all[0]!.tag)], [count, true])
+        yield* next.store.settle(all.map(({ tag }) => tag))
+        yield* nothingHeld
+      }).pipe(Effect.scoped),
+    30_000
   )
 })
