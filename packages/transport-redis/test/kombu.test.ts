@@ -238,7 +238,7 @@ print(channel.client.llen(name))
         )
         assert.strictEqual(said.trim(), "0")
         yield* store.settle([held!.tag])
-        assert.strictEqual(yield* server.command("ZCARD", "unacked_index"), 0)
+        yield* stores.until(Effect.map(server.command("ZCARD", "unacked_index"), (count) => count === 0))
       }),
     60_000
   )

@@ -130,7 +130,7 @@ return out`,
         }
         assert.isFalse(consuming.pollUnsafe() !== undefined)
         yield* Fiber.interrupt(consuming)
-        assert.strictEqual(yield* server.command("HLEN", "unacked"), 0)
+        yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (count) => count === 0))
       }),
     60_000
   )
