@@ -7,16 +7,16 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Channel, ConsumeOptions } from "../Channel.ts"
-import { type Delivery, settledTwice } from "../Delivery.ts"
+import type { Delivery } from "../Delivery.ts"
 import { ConsumerCancelled, HubError } from "../HubError.ts"
 import type { Message, Route } from "../Message.ts"
 import { type Place, Prefetch } from "./Prefetch.ts"
 import { Method, refuse, type Subscriber, type VirtualBroker } from "./VirtualBroker.ts"
+import { VirtualDelivery } from "./VirtualDelivery.ts"
 import type { StoredMessage } from "./VirtualStore.ts"
 
 /** How many messages one pull takes at most: enough to make the cost of a pull vanish, few enough to stay fair. */
@@ -24,134 +24,6 @@ const batch = 256
 
 /** Room for fewer is better asked for at once: the way costs more than the wait. */
 const worthHalving = 64
-
-const countSettledTwice = Metric.update(settledTwice, 1)
-
-/** Where the link was lost, the store gives back what was held on it: who settles now comes too late. */
-const unlessLost = (settle: Effect.Effect<void, HubError>): Effect.Effect<void, HubError> =>
-  Effect.catchIf(
-    settle,
-    ({ reason }) => reason._tag === "ConnectionLost",
-    () => countSettledTwice
-  )
-
-class VirtualDelivery implements Delivery {
-  readonly stored: StoredMessage
-  readonly consumerTag: string
-  readonly #channel: VirtualChannel
-  readonly #window: Prefetch | undefined
-  readonly #noAck: boolean
-  #settled: boolean
-
-  constructor(
-    stored: StoredMessage,
-    channel: VirtualChannel,
-    consumerTag: string,
-    window: Prefetch | undefined,
-    noAck: boolean
-  ) {
-    this.stored = stored
-    this.consumerTag = consumerTag
-    this.#channel = channel
-    this.#window = window
-    this.#noAck = noAck
-    this.#settled = noAck
-    if (!noAck) channel.held.add(this)
-  }
-
-  get message(): Message {
-    return this.stored.message
-  }
-
-  get route(): Route {
-    return { exchange: this.stored.exchange, routingKey: this.stored.routingKey }
-  }
-
-  get queue(): string {
-    return this.stored.queue
-  }
-
-  get redelivered(): boolean {
-    return this.stored.redelivered
-  }
-
-  get deliveryCount(): Option.Option<number> {
-    return Option.some(this.stored.deliveryCount)
-  }
-
-  /** Without acknowledgements it is nobody else's from the beginning. */
-  get held(): (() => boolean) | undefined {
-    const { store } = this.#channel.broker
-    return store.held === undefined || this.#noAck ? undefined : () => !this.#settled && store.held!(this.stored.tag)
-  }
-
-  // Uninterruptible: once claimed, a message that is neither settled nor restored would be nobody's.
-  get ack(): Effect.Effect<void, HubError> {
-    return Effect.uninterruptibleMask(() =>
-      this.claim() ? unlessLost(this.#channel.broker.store.settle([this.stored.tag])) : countSettledTwice
-    )
-  }
-
-  /** A getter, so that it can be taken off the delivery as `ack` can. */
-  get reject(): (options: { readonly requeue: boolean }) => Effect.Effect<void, HubError> {
-    return (options) =>
-      Effect.uninterruptibleMask(() => {
-        if (!this.claim()) return countSettledTwice
-        const { broker } = this.#channel
-        return unlessLost(
-          options.requeue
-            ? broker.store.restore([this.stored.tag], { side: "far" })
-            : broker.discard(this.stored, "rejected")
-        )
-      })
-  }
-
-  get release(): Effect.Effect<void, HubError> {
-    return Effect.uninterruptibleMask(() =>
-      this.claim()
-        ? unlessLost(this.#channel.broker.store.restore([this.stored.tag], { side: "near", counted: false }))
-        : countSettledTwice
-    )
-  }
-
-  get postpone(): ((notBefore: number) => Effect.Effect<void, HubError>) | undefined {
-    const { postpone } = this.#channel.broker.store
-    if (postpone === undefined || this.#noAck) return undefined
-    return (notBefore) =>
-      Effect.uninterruptibleMask(() =>
-        this.claim()
-          ? unlessLost(Effect.onError(postpone([this.stored.tag], notBefore), () => this.#unclaim()))
-          : countSettledTwice
-      )
-  }
-
-  /** It is held as if nobody had settled it; a channel that was closed meanwhile has given back the others. */
-  #unclaim(): Effect.Effect<void> {
-    const channel = this.#channel
-    if (channel.isClosed) {
-      return Effect.ignore(channel.broker.store.restore([this.stored.tag], { side: "near", counted: false }))
-    }
-    this.#settled = false
-    channel.held.add(this)
-    if (this.#window !== undefined) {
-      this.#window.hold(1)
-      channel.window.hold(1)
-    }
-    return Effect.void
-  }
-
-  /** Whether the caller is the one who settles it. */
-  claim(): boolean {
-    if (this.#settled) return false
-    this.#settled = true
-    this.#channel.held.delete(this)
-    if (this.#window !== undefined) {
-      this.#window.hold(-1)
-      this.#channel.window.hold(-1)
-    }
-    return true
-  }
-}
 
 /** The queue that all of these go to by its name, if that is so. */
 const oneQueue = (batch: ReadonlyArray<readonly [message: Message, route: Route]>): string | undefined => {
