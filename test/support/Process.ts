@@ -26,7 +26,7 @@ export interface Process {
   readonly say: (line: string) => Effect.Effect<void>
   /** Waits for a line of its stdout or stderr that contains this, from the first one on; 30 s of real time if not told otherwise. */
   readonly line: (text: string, milliseconds?: number) => Effect.Effect<string, Silent>
-  /** What it said last: a thousand lines at most. */
+  /** What it said last: so many lines as are kept. */
   readonly lines: () => ReadonlyArray<string>
   /** Its exit code; 128 and the signal's number when a signal ended it; null when it did not start. */
   readonly ended: Effect.Effect<number | null>
@@ -35,6 +35,8 @@ export interface Process {
 export interface Options {
   /** On top of the environment of the test. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /** How many of its last lines are kept. Default 1,000. */
+  readonly kept?: number | undefined
 }
 
 /** Killed when the scope closes. */
@@ -50,9 +52,7 @@ const guard = `exec 3<&0
 (echo "$BASHPID"; exec "$@") < <(exec 2>/dev/null; cat <&3; cat <&3 >&2; kill -KILL 0) 3<&- &
 wait "$!"`
 
-const kept = 1_000
-
-const running = (command: ReadonlyArray<string>, { env = {} }: Options = {}): Process => {
+const running = (command: ReadonlyArray<string>, { env = {}, kept = 1_000 }: Options = {}): Process => {
   const child = spawn("setsid", ["bash", "-c", guard, "guard", ...command], {
     stdio: "pipe",
     env: { ...process.env, ...env }

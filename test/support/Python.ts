@@ -38,13 +38,15 @@ export interface WorkerOptions {
   /** Arguments of `celery worker`: `["--pool", "prefork"]`. */
   readonly args?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
+  readonly kept?: Process.Options["kept"]
 }
 
 /** A Celery worker of this app, ready for tasks. */
 export const worker = ({
   code,
   args = [],
-  env: more
+  env: more,
+  kept
 }: WorkerOptions): Effect.Effect<Process.Process, Commands.MissingCommand | Process.Silent, Scope.Scope> =>
   Effect.gen(function* () {
     yield* installed
@@ -52,7 +54,7 @@ export const worker = ({
     writeFileSync(path.join(folder, "apium_app.py"), code)
     const process = yield* Process.start(
       [python, "-m", "celery", "--workdir", folder, "-A", "apium_app", "worker", "--loglevel", "INFO", ...args],
-      { env: env(more) }
+      { env: env(more), kept }
     )
     yield* process.line(" ready.")
     return process
