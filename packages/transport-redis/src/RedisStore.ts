@@ -52,8 +52,8 @@ export interface Options extends Omit<RedisKeys.Options, "db"> {
   /** How long after this store's last sign of life it is dead for the others. It gives one three times in that time. Default 30 s. */
   readonly lease?: Duration.Input | undefined
   /**
-   * Which of the queues that one consumer takes from comes first, where their messages have the same priority: `round_robin`, one message
-   * of each in turn, `sorted`, by name, or `priority`, in the order in which they are given. Default `round_robin`.
+   * Which of the queues of one channel comes first where there is room for one message: `round_robin`, each in turn, `sorted`, by name, or
+   * `priority`, in the order in which they are consumed. Default `round_robin`.
    */
   readonly queueOrderStrategy?: QueueOrderStrategy | undefined
 }
@@ -122,44 +122,24 @@ export const make = Effect.fnUntraced(function* (
 
   const bindings = new Bindings(redis, keys, bound, failing)
 
+  const parts = {
+    clock,
+    redis,
+    keys,
+    spaces,
+    owner,
+    held,
+    lease,
+    failing,
+    wake: (queue: string, count: number) => waiting.wake(queue, count)
+  }
   const recovery = new Recovery({
-    clock,
-    redis,
-    keys,
-    spaces,
-    owner,
-    held,
+    ...parts,
     visibility: Duration.toSeconds(Duration.fromInputUnsafe(options.visibilityTimeout ?? "1 hour")),
-    lease,
-    failing,
-    unheard: lose,
-    wake: (queue, count) => waiting.wake(queue, count)
+    unheard: lose
   })
-
-  const delayed = new Delayed({
-    redis,
-    keys,
-    consumer: owner,
-    gone: [...dead],
-    lease,
-    held,
-    failing,
-    wake: (queue, count) => waiting.wake(queue, count)
-  })
-
-  const claims = new Claims({
-    clock,
-    redis,
-    keys,
-    spaces,
-    owner,
-    held,
-    lease,
-    strategy: options.queueOrderStrategy ?? "round_robin",
-    ears,
-    waiting,
-    failing
-  })
+  const delayed = new Delayed({ ...parts, consumer: owner, gone: [...dead] })
+  const claims = new Claims({ ...parts, strategy: options.queueOrderStrategy ?? "round_robin", ears, waiting })
 
   const take: VirtualStore["take"] = Effect.fnUntraced(function* (queues, max, consumer) {
     for (const queue of queues) yield* ears.follow(queue, scope)

@@ -93,7 +93,7 @@ export interface Options extends Publisher.Options {
 }
 
 /** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
-const nothing: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
+const moment: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
   Effect.succeed({
     now: Context.get(context, Clock.Clock).currentTimeMillisUnsafe(),
     parent: Option.getOrUndefined(Context.getOption(context, TaskContext)),
@@ -118,9 +118,9 @@ const make = Effect.fnUntraced(function* (
       : () => Effect.void
   const plain: Effect.Effect<Moment, HubError> =
     backend.replyTo === undefined
-      ? nothing
-      : Effect.zipWith(nothing, backend.replyTo, (moment, replyTo) => ({ ...moment, replyTo }))
-  const moment = ({ link, linkError }: SendOptions): Effect.Effect<Moment, HubError | Schema.SchemaError> =>
+      ? moment
+      : Effect.zipWith(moment, backend.replyTo, (at, replyTo) => ({ ...at, replyTo }))
+  const momentOf = ({ link, linkError }: SendOptions): Effect.Effect<Moment, HubError | Schema.SchemaError> =>
     link === undefined && linkError === undefined
       ? plain
       : Effect.gen(function* () {
@@ -170,7 +170,7 @@ const make = Effect.fnUntraced(function* (
     send: SendOptions = {}
   ) =>
     Effect.gen(function* () {
-      const when = yield* moment(send)
+      const when = yield* momentOf(send)
       const encode = encoder(task)
       const batch = yield* Effect.forEach(payloads, (payload) =>
         Effect.flatMapEager(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
@@ -227,7 +227,7 @@ const make = Effect.fnUntraced(function* (
         )
       ),
     send: (task, payload, send = {}) =>
-      Effect.flatMap(moment(send), (when) =>
+      Effect.flatMap(momentOf(send), (when) =>
         Effect.flatMapEager(
           Effect.flatMapEager(encoder(task)(payload), (call) => outgoing(task.name, call, task.options, send, when)),
           (sent) => Effect.map(publish(sent), () => result(sent, task))
@@ -236,7 +236,7 @@ const make = Effect.fnUntraced(function* (
     sendAll,
     sendTask: (name, args, kwargs, send = {}) =>
       Effect.gen(function* () {
-        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* moment(send))
+        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* momentOf(send))
         yield* publisher.publish(sent)
         yield* said([sent])
         return result(sent, AsyncResult.anything)
