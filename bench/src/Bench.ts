@@ -79,7 +79,7 @@ export interface Claim {
   readonly measure: Measure
   readonly ours: string
   readonly theirs: string
-  /** Without them it is only told. */
+  /** Without either it is only told. */
   readonly floor?: number
   readonly aim?: number
 }

@@ -1,4 +1,7 @@
-/** `bench` lists the benchmarks, `bench <name> [--profile] [--json FILE]` runs one, or all whose names begin with it, and says where the time goes. */
+/**
+ * `bench` lists the benchmarks, `bench <name> [--profile] [--json FILE] [--rounds N]` runs one, or all whose names begin with it, and says where the time
+ * goes. With fewer rounds than it has itself it shows that it works, and little else.
+ */
 import { globSync, writeFileSync } from "node:fs"
 import * as os from "node:os"
 import { parseArgs } from "node:util"
@@ -7,7 +10,7 @@ import { profile } from "./profile.ts"
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: "string" }, profile: { type: "boolean" } }
+  options: { json: { type: "string" }, profile: { type: "boolean" }, rounds: { type: "string" } }
 })
 const [name] = positionals
 const names = globSync("*.bench.ts", { cwd: import.meta.dirname })
@@ -17,6 +20,10 @@ const names = globSync("*.bench.ts", { cwd: import.meta.dirname })
 /** A file holds a benchmark, or a row of them. */
 const load = async (name: string): Promise<ReadonlyArray<Bench.Timed | Bench.Once | Bench.Compared>> =>
   [(await import(`./${name}.bench.ts`)).default].flat()
+
+/** As many rounds as were asked for, and one before them. */
+const shortened = <A extends Bench.Timed | Bench.Compared>(bench: A): A =>
+  values.rounds === undefined ? bench : { ...bench, rounds: Number(values.rounds), warmUp: 1 }
 
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
@@ -40,7 +47,7 @@ const showProfile = (name: string, { functions, groups }: Bench.Profile): void =
 }
 
 const timed = async (bench: Bench.Timed) => {
-  const results = await Bench.runTimed(bench)
+  const results = await Bench.runTimed(shortened(bench))
   const rows = results.map(({ name, rate, ratio, noise }) => [name, count(rate), times(ratio), `${noise.toFixed(1)} %`])
   table([["", `${bench.unit}/s`, "ratio", "noise"], ...rows])
   if (values.profile === true) {
@@ -65,14 +72,15 @@ const measures: Readonly<Record<Bench.Measure, (bench: Bench.Compared, value: nu
 }
 
 const verdict = ({ aim, floor, measure, ratio }: Bench.Claim & { readonly ratio: number }): string => {
-  if (aim === undefined || floor === undefined) return ""
-  const reaches = (wanted: number) => (measure === "time" ? ratio >= wanted : ratio <= wanted)
+  if (aim === undefined && floor === undefined) return ""
+  const reaches = (wanted: number | undefined) =>
+    wanted !== undefined && (measure === "time" ? ratio >= wanted : ratio <= wanted)
   if (reaches(aim)) return "aim"
   return reaches(floor) ? "floor" : "short"
 }
 
 const compared = async (bench: Bench.Compared) => {
-  const results = await Bench.runCompared(bench)
+  const results = await Bench.runCompared(shortened(bench))
   const shown = (Object.keys(measures) as ReadonlyArray<Bench.Measure>).filter(
     (measure) => results.contestants[0]!.turns[0]![measure] !== undefined
   )

@@ -18,8 +18,8 @@ import * as path from "node:path"
 import * as Python from "../../test/support/Python.ts"
 import * as Bench from "./Bench.ts"
 import type { Asked, Told } from "./redis/claim.ts"
-import { database, type Database } from "./redis/server.ts"
-import { queue } from "./redis/work.ts"
+import { database, type Database } from "./tasks/redis.ts"
+import { queue } from "./tasks/work.ts"
 
 const operations = 10_000
 const octets = 100

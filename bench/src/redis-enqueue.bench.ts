@@ -3,9 +3,10 @@
  * besides it what each does fastest. Equal work: after each turn the queue holds as many.
  */
 import * as Bench from "./Bench.ts"
-import { enqueuing } from "./redis/contestant.ts"
+import { enqueuing } from "./tasks/contestant.ts"
 
 const operations = 10_000
+const broker = "redis"
 
 export default Bench.compared({
   title: "redis-enqueue: tasks into a queue",
@@ -14,13 +15,13 @@ export default Bench.compared({
   rounds: 7,
   warmUp: 3,
   contestants: [
-    enqueuing("apium, sendAll of 1,000", "apium", operations, "batch", 20_000),
-    enqueuing("apium, send, 256 at once", "apium", operations, "together", 10_000),
-    enqueuing("apium, send, one by one", "apium", operations, "each", 2000),
-    enqueuing("BullMQ, addBulk of 1,000", "bullmq", operations, "batch", 10_000),
-    enqueuing("BullMQ, add, 256 at once", "bullmq", operations, "together", 5000),
-    enqueuing("BullMQ, add, one by one", "bullmq", operations, "each", 1500),
-    enqueuing("Celery, apply_async", "celery", operations, "each", 1000)
+    enqueuing("apium, sendAll of 1,000", "apium", operations, { broker, manner: "batch", count: 20_000 }),
+    enqueuing("apium, send, 256 at once", "apium", operations, { broker, manner: "together", count: 10_000 }),
+    enqueuing("apium, send, one by one", "apium", operations, { broker, manner: "each", count: 2000 }),
+    enqueuing("BullMQ, addBulk of 1,000", "bullmq", operations, { broker, manner: "batch", count: 10_000 }),
+    enqueuing("BullMQ, add, 256 at once", "bullmq", operations, { broker, manner: "together", count: 5000 }),
+    enqueuing("BullMQ, add, one by one", "bullmq", operations, { broker, manner: "each", count: 1500 }),
+    enqueuing("Celery, apply_async", "celery", operations, { broker, manner: "each", count: 1000 })
   ],
   claims: [
     {

@@ -3,7 +3,7 @@
  * second before they are due, Celery's in its worker, BullMQ's in Redis until they are.
  */
 import * as Bench from "./Bench.ts"
-import { delayed } from "./redis/delayed.ts"
+import { delayed } from "./tasks/delayed.ts"
 
 const count = 1000
 

@@ -1,8 +1,9 @@
 /** A worker with nothing to do, after 100 tasks: its share of memory (PSS, all of its processes), and the processor time of a second. */
 import * as Bench from "./Bench.ts"
-import { idling } from "./redis/contestant.ts"
+import { idling } from "./tasks/contestant.ts"
 
 const seconds = 10
+const base = { broker: "redis", seconds } as const
 
 export default Bench.compared({
   title: "redis-idle: a worker that waits",
@@ -11,9 +12,9 @@ export default Bench.compared({
   rounds: 3,
   warmUp: 0,
   contestants: [
-    idling("apium, concurrency 1", "apium", 1, seconds),
-    idling("BullMQ, concurrency 1", "bullmq", 1, seconds),
-    idling("Celery, prefork 2", "celery", 2, seconds)
+    idling("apium, concurrency 1", "apium", { ...base, concurrency: 1 }),
+    idling("BullMQ, concurrency 1", "bullmq", { ...base, concurrency: 1 }),
+    idling("Celery, prefork 2", "celery", { ...base, concurrency: 2 })
   ],
   claims: [
     {

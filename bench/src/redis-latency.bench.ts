@@ -3,9 +3,10 @@
  * so, the next is sent.
  */
 import * as Bench from "./Bench.ts"
-import { starting } from "./redis/contestant.ts"
+import { sampled } from "./tasks/contestant.ts"
 
 const count = 200
+const base = { broker: "redis", results: "none", of: "mark", count } as const
 
 export default Bench.compared({
   title: "redis-latency: enqueue to start, at idle",
@@ -14,9 +15,9 @@ export default Bench.compared({
   rounds: 7,
   warmUp: 2,
   contestants: [
-    starting("apium, concurrency 1", "apium", 1, count),
-    starting("BullMQ, concurrency 1", "bullmq", 1, count),
-    starting("Celery, prefork 2", "celery", 2, count)
+    sampled("apium, concurrency 1", "apium", { ...base, concurrency: 1 }),
+    sampled("BullMQ, concurrency 1", "bullmq", { ...base, concurrency: 1 }),
+    sampled("Celery, prefork 2", "celery", { ...base, concurrency: 2 })
   ],
   claims: [
     {

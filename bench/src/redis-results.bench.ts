@@ -1,8 +1,9 @@
 /** As `redis-worker`, with each result stored in Redis; a turn is over when all of them are. */
 import * as Bench from "./Bench.ts"
-import { working } from "./redis/contestant.ts"
+import { working } from "./tasks/contestant.ts"
 
 const operations = 10_000
+const base = { broker: "redis", results: "redis" } as const
 
 export default Bench.compared({
   title: "redis-results: no-op tasks, results stored",
@@ -11,8 +12,8 @@ export default Bench.compared({
   rounds: 5,
   warmUp: 2,
   contestants: [
-    working("apium, concurrency 100", "apium", operations, { concurrency: 100, count: 10_000, results: true }),
-    working("Celery, prefork 2", "celery", operations, { concurrency: 2, count: 1000, results: true })
+    working("apium, concurrency 100", "apium", operations, { ...base, concurrency: 100, count: 10_000 }),
+    working("Celery, prefork 2", "celery", operations, { ...base, concurrency: 2, count: 1000 })
   ],
   claims: [
     {

@@ -3,9 +3,10 @@
  * shows before the first turn that a task runs once, and a turn is over when nothing waits and nothing is unacknowledged.
  */
 import * as Bench from "./Bench.ts"
-import { working } from "./redis/contestant.ts"
+import { working } from "./tasks/contestant.ts"
 
 const operations = 10_000
+const base = { broker: "redis", results: "none" } as const
 
 export default Bench.compared({
   title: "redis-worker: no-op tasks, results ignored",
@@ -14,9 +15,9 @@ export default Bench.compared({
   rounds: 7,
   warmUp: 4,
   contestants: [
-    working("apium, concurrency 100", "apium", operations, { concurrency: 100, count: 20_000 }),
-    working("BullMQ, concurrency 100", "bullmq", operations, { concurrency: 100, count: 10_000 }),
-    working("Celery, prefork 2", "celery", operations, { concurrency: 2, count: 1500 })
+    working("apium, concurrency 100", "apium", operations, { ...base, concurrency: 100, count: 20_000 }),
+    working("BullMQ, concurrency 100", "bullmq", operations, { ...base, concurrency: 100, count: 10_000 }),
+    working("Celery, prefork 2", "celery", operations, { ...base, concurrency: 2, count: 1500 })
   ],
   claims: [
     {

@@ -56,9 +56,11 @@ if (import.meta.main) await Effect.runPromise(program)
 // Pool
 // Connection
 // Events      <- Connection, Clock
-// Tasks       <- Shutdown, Timer, Pool, Connection, Events
+// State       <- Clock
+// Tasks       <- Shutdown, Timer, Pool, Connection, Events, State
 // Heart       <- Events, Tasks
 // Autoscale   <- Tasks, Timer
+// Mingle      <- Clock, Connection, Tasks
 // Report      <- Tasks
 // [ 11, 12, 13 ]
 // ran 3 x proj.add

@@ -1,20 +1,7 @@
 /** Debian's Celery sends, and a worker of ours runs: what a Python program sees of it, on each broker. */
-import * as Queue from "@apium/hub/Queue"
-import { Client } from "@apium/worker/client/Client"
-import { Tasks } from "@apium/worker/task/Tasks"
-import * as Worker from "@apium/worker/Worker"
-import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
-import { RabbitMq } from "../support/RabbitMq.ts"
-import { Redis } from "../support/Redis.ts"
-import * as deployments from "./support/deployments.ts"
-import * as PythonClient from "./support/PythonClient.ts"
-import { handlers } from "./support/tasks.ts"
+import { type Check, onEach } from "./support/clients.ts"
 
-class Asked extends Context.Service<Asked, PythonClient.PythonClient>()("test/interop/Asked") {}
-
-/** Each check: Python code that sets `answer`, and what that is to be. */
-const checks: ReadonlyArray<readonly [title: string, code: string, expected: unknown]> = [
+const checks: ReadonlyArray<Check> = [
   ["delay with positional arguments", `answer = result(s("add", 2, 3).delay())`, 5],
   ["delay with keyword arguments", `answer = result(s("add", x=2, y=3).delay())`, 5],
   [
@@ -72,11 +59,7 @@ answer = [child.get(timeout=20) for child in r.children]`,
     `
 r = s("fail", "x").apply_async(link_error=s("tell", "errback"))
 failure(r)
-until = time.time() + 15
-heard = []
-while not heard and time.time() < until:
-    heard = [args for args, _ in result(s("heard").delay()) if args == [r.id, "errback"]]
-answer = len(heard)`,
+answer = len(until(lambda: [args for args, _ in result(s("heard").delay()) if args == [r.id, "errback"]]))`,
     1
   ],
   [
@@ -186,7 +169,7 @@ answer = app.backend.get_state(r.id)`,
     "revoked before it began",
     `
 r = s("add", 1, 1).apply_async(countdown=2)
-app.control.revoke(r.id, reply=True, timeout=2)
+app.control.revoke(r.id, reply=True, timeout=5, limit=1)
 answer = failure(r)`,
     ["celery.exceptions.TaskRevokedError", ["'revoked'"]]
   ],
@@ -194,9 +177,7 @@ answer = failure(r)`,
     "terminated while it runs",
     `
 r = s("sleep", 30).delay()
-until = time.time() + 15
-while not any(t["id"] == r.id for ts in (app.control.inspect(timeout=1).active() or {}).values() for t in ts) and time.time() < until:
-    pass
+until(lambda: [t for ts in (app.control.inspect(timeout=5, limit=1).active() or {}).values() for t in ts if t["id"] == r.id])
 app.control.revoke(r.id, terminate=True)
 answer = failure(r)`,
     ["celery.exceptions.TaskRevokedError", ["'terminated'"]]
@@ -228,9 +209,7 @@ answer = {k: v for k, v in result(s("info").apply_async(priority=3, headers={"x-
     "states of the task's own",
     `
 r = s("progress").delay()
-until = time.time() + 15
-while r.state != "PROGRESS" and time.time() < until:
-    time.sleep(0.02)
+until(lambda: r.state == "PROGRESS")
 answer = [r.state, r.info, result(r)]`,
     ["PROGRESS", { done: 1, of: 2 }, "done"]
   ],
@@ -273,7 +252,7 @@ answer = r`,
   [
     "inspect finds the worker, its tasks and its queues",
     `
-i = app.control.inspect(timeout=2)
+i = app.control.inspect(timeout=5, limit=1)
 ping, registered, queues = i.ping(), i.registered(), i.active_queues()
 answer = [list(ping.values()), "proj.add" in list(registered.values())[0], [q["name"] for q in list(queues.values())[0]]]`,
     [[{ ok: "pong" }], true, ["celery"]]
@@ -283,37 +262,7 @@ answer = [list(ping.values()), "proj.add" in list(registered.values())[0], [q["n
 /** What needs a backend that counts, or keeps what it was told; and what Python's own cannot ask for without waiting: a state. */
 const kept = /chord|saved|behind|forgotten|ignores|children and parents|states/
 
-for (const [name, deployment, servers] of [
-  ["RabbitMQ", deployments.rabbitMq, Layer.merge(RabbitMq.shared, Redis.shared)],
-  ["RabbitMQ with results as messages", deployments.rpc, Layer.merge(RabbitMq.shared, Redis.shared)],
-  ["Redis", deployments.redis, Redis.shared]
-] as const) {
-  const asked = checks.filter(([title]) => deployment !== deployments.rpc || !kept.test(title))
-  const World = Layer.unwrap(
-    Effect.map(deployment as typeof deployments.rpc, ({ backend, broker, connection, results }) => {
-      const Running = Worker.layer({ queues: [Queue.make("celery")], concurrency: 8 }).pipe(
-        Layer.provide(handlers),
-        Layer.provide(Tasks.layer),
-        Layer.provide(Client.layer),
-        Layer.provide(results),
-        Layer.provide(connection())
-      )
-      return Layer.merge(Running, Layer.effect(Asked, PythonClient.start({ BROKER: broker, BACKEND: backend })))
-    })
-  ).pipe(Layer.provide(servers as Layer.Layer<RabbitMq | Redis>))
-
-  layer(World, { excludeTestServices: true, timeout: "90 seconds" })(
-    `a Python client and our worker on ${name}`,
-    (it) => {
-      it.effect.each(asked.map(([title, code, expected]) => ({ title, code, expected })))(
-        "$title",
-        ({ code, expected }) =>
-          Effect.gen(function* () {
-            const { ask } = yield* Asked
-            assert.deepStrictEqual(yield* ask(code), expected)
-          }),
-        60_000
-      )
-    }
-  )
-}
+onEach("the basics", {
+  everywhere: checks.filter(([title]) => !kept.test(title)),
+  stored: checks.filter(([title]) => kept.test(title))
+})

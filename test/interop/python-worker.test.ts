@@ -1,192 +1,153 @@
-/** A client of ours sends, and Debian's Celery runs: what a TypeScript program sees of it, on each broker. */
+/** A client of ours sends, and Debian's Celery runs: arguments, options, and what is carried. */
 import * as Canvas from "@apium/worker/client/Canvas"
 import { Client } from "@apium/worker/client/Client"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Signature from "@apium/worker/client/Signature"
-import { TaskFailed } from "@apium/worker/task/TaskError"
-import { assert, layer } from "@effect/vitest"
-import { Clock, Effect, Layer, Option, Stream } from "effect"
-import { RabbitMq } from "../support/RabbitMq.ts"
-import { Redis } from "../support/Redis.ts"
-import * as deployments from "./support/deployments.ts"
+import { assert } from "@effect/vitest"
+import { Clock, Effect, Layer, Option } from "effect"
+import { failure, get } from "./support/asked.ts"
 import * as PythonWorker from "./support/PythonWorker.ts"
-import { add, echo, fail, ignored, info, progress, replaced, retry, sleep, sum, tell } from "./support/tasks.ts"
+import { type Check, onEach } from "./support/suites.ts"
+import { add, echo, fail, ignored, info, retry } from "./support/tasks.ts"
 
-const get = <A, E, E2, R>(sent: Effect.Effect<{ readonly get: Effect.Effect<A, E> }, E2, R>) =>
-  Effect.flatMap(sent, (result) => result.get)
+const raw = { args: [], kwargs: {} }
 
-/** Why it failed. */
-const failure = <A, E, E2, R>(sent: Effect.Effect<{ readonly get: Effect.Effect<A, E> }, E2, R>) =>
-  Effect.map(Effect.flip(get(sent)), (error) => {
-    assert.instanceOf(error, TaskFailed)
-    return error
-  })
-
-type Check = Effect.Effect<unknown, unknown, Client | ResultBackend>
-
-const two = [add.s({ x: 1, y: 1 }), add.s({ x: 2, y: 2 })] as const
-
-const checks: Readonly<Record<string, Check>> = {
+const everywhere: Readonly<Record<string, Check>> = {
   "delay, with keyword arguments": Effect.map(get(add.delay({ x: 2, y: 3 })), (value) => assert.strictEqual(value, 5)),
-  "positional arguments": Effect.gen(function* () {
-    const client = yield* Client
-    assert.strictEqual(yield* get(client.sendTask("proj.add", [2, 3], {})), 5)
+  "positional arguments, in their order": Effect.gen(function* () {
+    const { sendTask } = yield* Client
+    assert.strictEqual(yield* get(sendTask("proj.add", [2, 3], {})), 5)
+    const answered = get(sendTask("proj.echo", ["a", "b", 3], { z: 1, a: 2 }))
+    assert.deepStrictEqual(yield* answered, [["a", "b", 3], { z: 1, a: 2 }])
   }),
   "arguments that do not bind": Effect.gen(function* () {
-    const error = yield* failure((yield* Client).sendTask("proj.add", [2], {}))
-    assert.strictEqual(error.excType, "TypeError")
-    assert.include(String(error.excMessage[0]), "missing 1 required positional argument")
+    const { sendTask } = yield* Client
+    const missing = yield* failure(sendTask("proj.add", [2], {}))
+    assert.strictEqual(missing.excType, "TypeError")
+    assert.include(String(missing.excMessage[0]), "missing 1 required positional argument")
+    const unknown = yield* failure(sendTask("proj.add", [1, 2], { z: 3 }))
+    assert.include(String(unknown.excMessage[0]), "got an unexpected keyword argument 'z'")
   }),
   "a countdown": Effect.gen(function* () {
     const began = yield* Clock.currentTimeMillis
     assert.strictEqual(yield* get(add.applyAsync({ x: 1, y: 1 }, { countdown: "1200 millis" })), 2)
     assert.isAtLeast((yield* Clock.currentTimeMillis) - began, 1200)
   }),
-  "what expired is revoked": Effect.gen(function* () {
-    const error = yield* failure(add.applyAsync({ x: 1, y: 1 }, { countdown: "1 second", expires: "200 millis" }))
-    assert.deepStrictEqual([error.state, error.excMessage], ["REVOKED", ["expired"]])
+  "an eta": Effect.gen(function* () {
+    const eta = new Date((yield* Clock.currentTimeMillis) + 1200)
+    assert.strictEqual(yield* get(add.applyAsync({ x: 1, y: 1 }, { eta })), 2)
+    assert.isAtLeast(yield* Clock.currentTimeMillis, eta.getTime())
   }),
+  "what expired, after a duration and at a time, is revoked": Effect.gen(function* () {
+    const countdown = "1 second"
+    const after = add.applyAsync({ x: 1, y: 1 }, { countdown, expires: "200 millis" })
+    const at = add.applyAsync({ x: 1, y: 1 }, { countdown, expires: new Date((yield* Clock.currentTimeMillis) + 200) })
+    for (const error of yield* Effect.all([failure(after), failure(at)], { concurrency: 2 })) {
+      assert.deepStrictEqual([error.state, error.excMessage], ["REVOKED", ["expired"]])
+    }
+  }),
+  "what expires later runs": Effect.map(get(add.applyAsync({ x: 1, y: 1 }, { expires: "1 minute" })), (value) =>
+    assert.strictEqual(value, 2)
+  ),
   retries: Effect.map(get(retry.delay({ times: 3 })), (value) => assert.strictEqual(value, 3)),
-  "an exception of Python's": Effect.gen(function* () {
-    const error = yield* failure(fail.delay({ text: "no good" }))
-    assert.deepStrictEqual(
-      [error.excType, error.excModule, error.excMessage, error.state],
-      ["ValueError", "builtins", ["no good"], "FAILURE"]
-    )
-    assert.include(Option.getOrThrow(error.traceback), "raise ValueError(text)")
-  }),
   "an unknown task": Effect.gen(function* () {
     const error = yield* failure((yield* Client).sendTask("proj.nothing", [], {}))
     assert.deepStrictEqual([error.excType, error.excMessage], ["NotRegistered", ["proj.nothing"]])
   }),
+  "a result that nobody wants is nothing at once": Effect.gen(function* () {
+    assert.isUndefined(yield* get(ignored.delay({})))
+    assert.isUndefined(yield* get(add.applyAsync({ x: 1, y: 1 }, { ignoreResult: true })))
+  }),
+  "200 kB and unicode": Effect.gen(function* () {
+    const text = "ü世🎉".repeat(25_000)
+    assert.deepStrictEqual(yield* get(echo.delay({ args: [text], kwargs: { key: text } })), [[text], { key: text }])
+  }),
+  "JSON of every kind, and integers of any size": Effect.gen(function* () {
+    const value = {
+      null: null,
+      "": "",
+      "naïve 🎉": [[], {}, [[]]],
+      flags: [true, false],
+      numbers: [0, -1, 0.5, 1e300, 2 ** 53 - 1],
+      big: [2n ** 64n, -(2n ** 100n), 10n ** 80n],
+      text: `"\\\u0000\u2028${"'".repeat(3)}`
+    }
+    assert.deepStrictEqual(yield* get(echo.delay({ args: [value], kwargs: {} })), [[value], {}])
+  }),
+  "headers and a priority of its own": Effect.gen(function* () {
+    const sent = info.applyAsync(raw, { priority: 3, headers: { "x-tenant": "acme" } })
+    assert.deepInclude(yield* get(sent), { priority: 3, headers: { "x-tenant": "acme" }, name: "proj.info" })
+  }),
+  "what a task is told of itself": Effect.gen(function* () {
+    const taskId = crypto.randomUUID()
+    const sent = info.applyAsync(
+      { args: [1, "a"], kwargs: { b: null } },
+      { taskId, shadow: "shown", timeLimit: "30 seconds", softTimeLimit: "20 seconds" }
+    )
+    assert.deepInclude(yield* get(sent), {
+      id: taskId,
+      rootId: taskId,
+      parentId: null,
+      group: null,
+      shadow: "shown",
+      timelimit: [30, 20],
+      argsrepr: "(1, 'a')",
+      kwargsrepr: "{'b': None}"
+    })
+  }),
+  "whose child each step of a chain is": Effect.gen(function* () {
+    const taskId = crypto.randomUUID()
+    const told = yield* get(
+      Canvas.delay(Canvas.chain(Signature.named("proj.add", [1, 1], {}, { taskId }), info.partial({})))
+    )
+    assert.deepInclude(told, { rootId: taskId, parentId: taskId, argsrepr: "(2,)" })
+  }),
+  "compressed with zlib": Effect.gen(function* () {
+    const sent = echo.applyAsync({ args: ["a".repeat(10_000)], kwargs: {} }, { compression: "zlib" })
+    assert.deepStrictEqual(yield* get(sent), [["a".repeat(10_000)], {}])
+  }),
+  "fifty at once, each with its own result": Effect.gen(function* () {
+    const payloads = Array.from({ length: 50 }, (_, x) => ({ x, y: 1 }))
+    const sent = yield* (yield* Client).sendAll(add, payloads)
+    const values = yield* Effect.forEach(sent, (result) => result.get, { concurrency: "unbounded" })
+    assert.deepStrictEqual(
+      values,
+      payloads.map(({ x }) => x + 1)
+    )
+  })
+}
+
+const stored: Readonly<Record<string, Check>> = {
+  "a result that nobody wants is not there": Effect.gen(function* () {
+    const mine = yield* ignored.delay({})
+    const sent = yield* add.applyAsync({ x: 1, y: 1 }, { ignoreResult: true })
+    yield* get(add.delay({ x: 1, y: 1 }))
+    const { get: look } = yield* ResultBackend
+    assert.deepStrictEqual([yield* look(mine.id), yield* look(sent.id)], [Option.none(), Option.none()])
+  }),
   "a link, and the children it leaves": Effect.gen(function* () {
-    const sent = yield* add.applyAsync({ x: 2, y: 2 }, { link: add.partial({ y: 10 }) })
+    const sent = yield* add.applyAsync({ x: 2, y: 2 }, { link: [add.partial({ y: 10 }), add.partial({ y: 20 })] })
     assert.strictEqual(yield* sent.get, 4)
-    const [child] = yield* sent.children
-    assert.strictEqual((yield* (yield* ResultBackend).wait(child!.id)).result, 14)
+    const children = yield* sent.children
+    const { wait } = yield* ResultBackend
+    const [first, second] = yield* Effect.forEach(
+      children.flatMap((child) => child.children ?? [child]),
+      ({ id }) => Effect.map(wait(id), ({ result }) => result)
+    )
+    assert.deepStrictEqual([first, second], [14, 24])
+  }),
+  "a link that is a chain": Effect.gen(function* () {
+    const taskId = crypto.randomUUID()
+    const last = Signature.set(add.partial({ y: 3 }), { taskId })
+    yield* add.applyAsync({ x: 1, y: 1 }, { link: Canvas.chain(add.partial({ y: 2 }), last) })
+    assert.strictEqual((yield* (yield* ResultBackend).wait(taskId)).result, 7)
   }),
   "an errback": Effect.gen(function* () {
     const taskId = crypto.randomUUID()
     // One that takes more than the id would be called in the place where the task failed.
     const sent = yield* fail.applyAsync({ text: "x" }, { linkError: Signature.named("proj.oops", [], {}, { taskId }) })
     yield* Effect.flip(sent.get)
-    assert.strictEqual((yield* (yield* ResultBackend).wait(taskId)).result, sent.id)
-  }),
-  "a chain": Effect.gen(function* () {
-    const sent = yield* Canvas.delay(Canvas.chain(add.s({ x: 1, y: 2 }), add.partial({ y: 4 }), add.partial({ y: 8 })))
-    assert.strictEqual(yield* sent.get, 15)
-    assert.strictEqual(yield* Option.getOrThrow(sent.parent).get, 7)
-  }),
-  "a chain whose step fails": Effect.gen(function* () {
-    const error = yield* failure(Canvas.delay(Canvas.chain(fail.s({ text: "x" }), tell.si({ args: [], kwargs: {} }))))
-    assert.deepStrictEqual([error.excType, error.state], ["ValueError", "FAILURE"])
-  }),
-  "a group": Effect.gen(function* () {
-    const members = Array.from({ length: 10 }, (_, x) => add.s({ x, y: x }))
-    assert.deepStrictEqual(yield* get(Canvas.delay(Canvas.group(members))), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18])
-  }),
-  "a chord": Effect.gen(function* () {
-    const header = Array.from({ length: 10 }, (_, x) => add.s({ x, y: x }))
-    assert.strictEqual(yield* get(Canvas.delay(Canvas.chord(header, sum.partial({})))), 90)
-  }),
-  "a chord with an empty header": Effect.gen(function* () {
-    assert.strictEqual(yield* get(Canvas.delay(Canvas.chord([], sum.partial({})))), 0)
-  }),
-  "a group with something behind it": Effect.gen(function* () {
-    const canvas = Canvas.chain(Canvas.group(two), sum.partial({}), add.partial({ y: 100 }))
-    assert.strictEqual(yield* get(Canvas.delay(canvas)), 106)
-  }),
-  "a task, a group, and something behind it": Effect.gen(function* () {
-    const canvas = Canvas.chain(
-      add.s({ x: 1, y: 1 }),
-      Canvas.group([add.partial({ y: 1 }), add.partial({ y: 2 })]),
-      sum.partial({})
-    )
-    assert.strictEqual(yield* get(Canvas.delay(canvas)), 7)
-  }),
-  "a chain that ends with a group": Effect.gen(function* () {
-    const canvas = Canvas.chain(add.s({ x: 1, y: 1 }), Canvas.group([add.partial({ y: 1 }), add.partial({ y: 2 })]))
-    assert.deepStrictEqual(yield* get(Canvas.delay(canvas)), [3, 4])
-  }),
-  "a chord of chains": Effect.gen(function* () {
-    const canvas = Canvas.chord([Canvas.chain(two[0], add.partial({ y: 1 })), add.s({ x: 5, y: 5 })], sum.partial({}))
-    assert.strictEqual(yield* get(Canvas.delay(canvas)), 13)
-  }),
-  "a chord inside of a chord": Effect.gen(function* () {
-    const canvas = Canvas.chord([Canvas.chord(two, sum.partial({})), add.s({ x: 3, y: 3 })], sum.partial({}))
-    assert.strictEqual(yield* get(Canvas.delay(canvas)), 12)
-  }),
-  "a chord whose body is a chain": Effect.gen(function* () {
-    const canvas = Canvas.chord(two, Canvas.chain(sum.partial({}), add.partial({ y: 1 })))
-    assert.strictEqual(yield* get(Canvas.delay(canvas)), 7)
-  }),
-  "a chord whose part fails": Effect.gen(function* () {
-    const error = yield* failure(
-      Canvas.delay(Canvas.chord([two[0], Signature.named("proj.fail", ["x"])], Signature.named("proj.sum")))
-    )
-    assert.strictEqual(error.excType, "ChordError")
-    assert.include(String(error.excMessage[0]), "raised ValueError('x')")
-  }),
-  "starmap, map and chunks": Effect.gen(function* () {
-    const items = [1, 2, 3].map((x) => ({ x, y: 10 }))
-    assert.deepStrictEqual(yield* get(Canvas.delay(Canvas.starmap(add, items))), [11, 12, 13])
-    assert.deepStrictEqual(yield* get(Canvas.delay(Canvas.map(sum, [{ of: [1, 2] }, { of: [3] }]))), [3, 3])
-    assert.deepStrictEqual(yield* get(Canvas.delay(Canvas.chunks(add, items, 2))), [[11, 12], [13]])
-  }),
-  "an immutable signature": Effect.gen(function* () {
-    assert.strictEqual(yield* get(Canvas.delay(Canvas.chain(two[0], add.si({ x: 5, y: 5 })))), 10)
-  }),
-  "a task that replaces itself": Effect.gen(function* () {
-    assert.strictEqual(yield* get(replaced.delay({ x: 1 })), 12)
-    const canvas = Canvas.chain(replaced.s({ x: 1 }), add.partial({ y: 100 }))
-    assert.strictEqual(yield* get(Canvas.delay(canvas)), 112)
-    assert.strictEqual(yield* get(Canvas.delay(Canvas.chord([replaced.s({ x: 1 }), two[0]], sum.partial({})))), 14)
-  }),
-  "a result that nobody wants": Effect.gen(function* () {
-    assert.isUndefined(yield* get(ignored.delay({})))
-    const sent = yield* add.applyAsync({ x: 1, y: 1 }, { ignoreResult: true })
-    yield* get(add.delay({ x: 1, y: 1 }))
-    assert.isTrue(Option.isNone(yield* (yield* ResultBackend).get(sent.id)))
-  }),
-  "a soft and a hard time limit": Effect.gen(function* () {
-    const soft = yield* failure(sleep.applyAsync({ seconds: 20 }, { softTimeLimit: "1 second" }))
-    assert.strictEqual(soft.excType, "SoftTimeLimitExceeded")
-    const hard = yield* failure(sleep.applyAsync({ seconds: 20 }, { timeLimit: "1 second" }))
-    assert.strictEqual(hard.excType, "TimeLimitExceeded")
-  }),
-  "revoked before it began": Effect.gen(function* () {
-    const sent = yield* add.applyAsync({ x: 1, y: 1 }, { countdown: "2 seconds" })
-    yield* sent.revoke()
-    assert.deepStrictEqual((yield* failure(Effect.succeed(sent))).excMessage, ["revoked"])
-  }),
-  "terminated while it runs": Effect.gen(function* () {
-    const sent = yield* sleep.delay({ seconds: 30 })
-    const running = Effect.flatMap(get(add.delay({ x: 1, y: 1 })), () => sent.revoke({ terminate: true }))
-    yield* Effect.delay(running, "1 second")
-    assert.deepStrictEqual((yield* failure(Effect.succeed(sent))).excMessage, ["terminated"])
-  }),
-  "200 kB and unicode": Effect.gen(function* () {
-    const text = "ü世🎉".repeat(25_000)
-    assert.deepStrictEqual(yield* get(echo.delay({ args: [text], kwargs: { key: text } })), [[text], { key: text }])
-  }),
-  "headers and a priority of its own": Effect.gen(function* () {
-    const sent = info.applyAsync({ args: [], kwargs: {} }, { priority: 3, headers: { "x-tenant": "acme" } })
-    assert.deepInclude(yield* get(sent), { priority: 3, headers: { "x-tenant": "acme" }, name: "proj.info" })
-  }),
-  "states of the task's own": Effect.gen(function* () {
-    const sent = yield* progress.delay({})
-    const states = yield* Stream.runCollect(sent.changes)
-    assert.deepStrictEqual(
-      [...states].filter(({ state }) => state !== "STARTED"),
-      [
-        { state: "PROGRESS", meta: { done: 1, of: 2 } },
-        { state: "SUCCESS", meta: "done" }
-      ]
-    )
-  }),
-  "compressed with zlib": Effect.gen(function* () {
-    const sent = echo.applyAsync({ args: ["a".repeat(10_000)], kwargs: {} }, { compression: "zlib" })
-    assert.deepStrictEqual(yield* get(sent), [["a".repeat(10_000)], {}])
+    assert.deepStrictEqual((yield* (yield* ResultBackend).wait(taskId)).result, ["python", sent.id])
   }),
   "a forgotten result": Effect.gen(function* () {
     const sent = yield* add.delay({ x: 1, y: 1 })
@@ -196,28 +157,10 @@ const checks: Readonly<Record<string, Check>> = {
   })
 }
 
-/** What needs a backend that counts, or that who did not send a task may ask. */
-const kept = /chord|behind|link|errback|forgotten|replaces|nobody wants/
-
-for (const [name, deployment, servers] of [
-  ["RabbitMQ", deployments.rabbitMq, Layer.merge(RabbitMq.shared, Redis.shared)],
-  ["RabbitMQ with results as messages", deployments.rpc, Layer.merge(RabbitMq.shared, Redis.shared)],
-  ["Redis", deployments.redis, Redis.shared]
-] as const) {
-  const asked = Object.entries(checks).filter(([title]) => deployment !== deployments.rpc || !kept.test(title))
-  const World = Layer.unwrap(
-    Effect.map(deployment as typeof deployments.rpc, ({ backend, broker, connection, results }) =>
-      Layer.merge(
-        Client.layer.pipe(Layer.provideMerge(results), Layer.provide(connection())),
-        Layer.effectDiscard(PythonWorker.start({ BROKER: broker, BACKEND: backend }))
-      )
-    )
-  ).pipe(Layer.provide(servers as Layer.Layer<RabbitMq | Redis>))
-
-  layer(World, { excludeTestServices: true, timeout: "90 seconds" })(
-    `our client and a Python worker on ${name}`,
-    (it) => {
-      it.effect.each(asked.map(([title, check]) => ({ title, check })))("$title", ({ check }) => check, 40_000)
-    }
-  )
-}
+onEach(
+  "our client and Python's worker: calls",
+  { everywhere, stored },
+  {
+    peers: ({ backend, broker }) => Layer.effectDiscard(PythonWorker.start({ BROKER: broker, BACKEND: backend }))
+  }
+)

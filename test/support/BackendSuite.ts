@@ -283,6 +283,29 @@ export const suite = <E>(name: string, layer: Layer.Layer<ResultBackend, E>, { l
       })
     )
 
+    it.effect(
+      "that fired twice has one message of its body that runs: the first that begins, however often it comes",
+      () =>
+        Effect.gen(function* () {
+          const { chords, id } = yield* chord
+          const begin = (taskId: string, firing: string) => chords.begin({ groupId: id, taskId, firing })
+          assert.isTrue(yield* begin("body", "one"))
+          assert.isFalse(yield* begin("body", "two"))
+          assert.isTrue(yield* begin("body", "one"))
+          // A body of several tasks.
+          assert.isTrue(yield* begin("beside", "two"))
+          const asked = yield* Effect.forEach(
+            Array.from({ length: 20 }, (_, index) => String(index)),
+            (firing) => begin("at once", firing),
+            { concurrency: "unbounded" }
+          )
+          assert.lengthOf(
+            asked.filter((runs) => runs),
+            1
+          )
+        })
+    )
+
     it.effect("of a thousand parts at once fires once, with all of them in order", () =>
       Effect.gen(function* () {
         const { chords, count, fired, id } = yield* chord

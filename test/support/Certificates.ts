@@ -64,6 +64,31 @@ export const issue = (
     return { certificate: file("pem"), key: file("key") }
   })
 
+/** One that signed itself, with a key of RSA, as those who sign messages have: 50 to 500 ms. Days as for {@link issue}. */
+export const selfSigned = (
+  folder: string,
+  name: string,
+  {
+    algorithm = "rsa:2048",
+    days = 2,
+    subject = `/O=Signers of a test/CN=${name}`
+  }: { readonly algorithm?: string; readonly days?: number; readonly subject?: string } = {}
+): Made<Certificate> =>
+  Effect.gen(function* () {
+    yield* Commands.require({ openssl: "openssl" })
+    const file = (ending: string) => path.join(folder, `${name}.${ending}`)
+    yield* openssl(`req -utf8 -nodes -newkey ${algorithm}`, [
+      "-keyout",
+      file("key"),
+      "-out",
+      file("csr"),
+      "-subj",
+      subject
+    ])
+    yield* openssl(`x509 -req -days ${days}`, ["-in", file("csr"), "-signkey", file("key"), "-out", file("pem")])
+    return { certificate: file("pem"), key: file("key") }
+  })
+
 const openssl = (options: string, more: ReadonlyArray<string>) =>
   Commands.run(["openssl", ...options.split(" "), ...more])
 

@@ -15,7 +15,7 @@ const encode = (write: (frames: FrameWriter) => void): Buffer => {
 const method = (channel: number, method: Method.Method): Buffer => encode((frames) => frames.method(channel, method))
 
 const passive = method(1, Method.queueDeclare({ queue, passive: true }))
-const handshake = [
+const handshakeOf = (virtualHost: string): ReadonlyArray<Buffer> => [
   encode((frames) => frames.protocolHeader()),
   method(
     0,
@@ -28,10 +28,18 @@ const handshake = [
   ),
   Buffer.concat([
     method(0, Method.connectionTuneOk({ channelMax: 2047, frameMax: 131_072, heartbeat: 0 })),
-    method(0, Method.connectionOpen({ virtualHost: "/" }))
+    method(0, Method.connectionOpen({ virtualHost }))
   ]),
   method(1, Method.channelOpen)
 ]
+
+const handshakes = new Map<string, ReadonlyArray<Buffer>>()
+const handshake = (url: string): ReadonlyArray<Buffer> => {
+  const virtualHost = decodeURIComponent(new URL(url).pathname.slice(1))
+  const known = handshakes.get(virtualHost) ?? handshakeOf(virtualHost)
+  handshakes.set(virtualHost, known)
+  return known
+}
 
 type OnFrame = (type: number, bytes: Buffer, at: number) => void
 
@@ -77,7 +85,7 @@ class Raw {
 
 const open = async (url: string): Promise<Raw> => {
   const raw = new Raw(url)
-  for (const step of handshake) await raw.ask(step)
+  for (const step of handshake(url)) await raw.ask(step)
   return raw
 }
 
@@ -101,7 +109,8 @@ const persistent = (key: string): Buffer =>
 
 const repeated = (one: Buffer, count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => one))
 
-const confirming = (one: Buffer) => async (url: string) => {
+/** The octets of one publish, again and again. */
+export const confirming = (one: Buffer) => async (url: string) => {
   const raw = await open(url)
   await raw.ask(method(1, Method.confirmSelect({})))
   const full = repeated(one, window)

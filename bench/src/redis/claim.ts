@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { createClient } from "redis"
 import type { Profile } from "../Bench.ts"
 import { profile } from "../profile.ts"
-import { queue } from "./work.ts"
+import { queue } from "../tasks/work.ts"
 
 export interface Told {
   readonly ready?: true

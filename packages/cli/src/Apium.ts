@@ -11,7 +11,9 @@ import * as Argv from "./Argv.ts"
 import * as BrokerUrl from "./BrokerUrl.ts"
 import * as Call from "./commands/Call.ts"
 import * as Control from "./commands/Control.ts"
+import * as Events from "./commands/Events.ts"
 import * as Inspect from "./commands/Inspect.ts"
+import * as Status from "./commands/Status.ts"
 import * as Worker from "./commands/Worker.ts"
 import { root } from "./Root.ts"
 import { version } from "./Version.ts"
@@ -23,7 +25,14 @@ export const command = root.pipe(
     { command: "apium worker -A ./tasks.ts -c 10 -l info", description: "Run a worker" },
     { command: "apium inspect ping -A ./tasks.ts", description: "Who is there" }
   ]),
-  Command.withSubcommands([Worker.command, Call.command, Inspect.command, Control.command])
+  Command.withSubcommands([
+    Worker.command,
+    Call.command,
+    Status.command,
+    Inspect.command,
+    Control.command,
+    Events.command
+  ])
 )
 
 /** What is wrong with a command line is said with its words, and one of them may be a URL with a password. */

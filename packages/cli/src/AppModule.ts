@@ -1,6 +1,6 @@
 /**
  * What `-A ./tasks.ts` names: a module of the user's, loaded as it is by Node, Bun and Deno. Its default export is a layer of
- * handlers; `queues` and `schedule` are optional.
+ * handlers; all others are optional: `queues`, `schedule`, and of the worker's options `routes`, `createMissingQueues` and `direct`.
  *
  * ```ts
  * export default Layer.mergeAll(Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y)))
@@ -12,6 +12,7 @@ import type { Queue } from "@apium/hub/Queue"
 import type * as Beat from "@apium/worker/beat/Beat"
 import type { Client } from "@apium/worker/client/Client"
 import { queueNamed } from "@apium/worker/client/Publisher"
+import type * as Router from "@apium/worker/client/Router"
 import type { Tasks } from "@apium/worker/task/Tasks"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,7 +29,13 @@ export interface AppModule {
   readonly handlers: Layer.Layer<never, unknown, Tasks | Client>
   readonly queues: ReadonlyArray<Queue>
   readonly schedule: ReadonlyArray<Beat.Entry>
+  /** Of whoever sends. */
+  readonly routing: Routing
+  /** Whether its workers have a queue of their own. */
+  readonly direct: boolean
 }
+
+type Routing = Pick<Router.Options, "routes" | "createMissingQueues">
 
 const notFound = (name: string, file: string): NoInput => {
   const folder = path.dirname(file)
@@ -91,6 +98,23 @@ const listOf = <A>(
   return Effect.fail(new UsageError({ text: Array.isArray(value) ? `${text} of something else` : text }))
 }
 
+const routingOf = (
+  module: string,
+  { createMissingQueues, routes }: Readonly<Record<string, unknown>>
+): Effect.Effect<Routing, UsageError> => {
+  const wrong = (name: string, takes: string, value: unknown) =>
+    Effect.fail(
+      new UsageError({ text: `The export ${name} of ${printable(module)} is ${takes}, and ${kindOf(value)}` })
+    )
+  if (!["undefined", "boolean", "function"].includes(typeof createMissingQueues)) {
+    return wrong("createMissingQueues", "true, false, or a function that makes a queue", createMissingQueues)
+  }
+  if (routes === null || !["undefined", "object", "function"].includes(typeof routes)) {
+    return wrong("routes", "an object, a list or a function", routes)
+  }
+  return Effect.succeed({ createMissingQueues, routes } as Routing)
+}
+
 export const load = Effect.fnUntraced(function* (
   name: string
 ): Effect.fn.Return<AppModule, NoInput | UsageError | Failed> {
@@ -112,12 +136,25 @@ export const load = Effect.fnUntraced(function* (
     url,
     handlers,
     queues: yield* listOf(name, "queues", loaded.queues, isQueue, "Queue.make"),
-    schedule: yield* listOf(name, "schedule", loaded.schedule, isEntry, "Beat.entry")
+    schedule: yield* listOf(name, "schedule", loaded.schedule, isEntry, "Beat.entry"),
+    routing: yield* routingOf(name, loaded),
+    direct: loaded.direct === true
   }
 })
 
-/** Those of `-Q`, as the module has them or else Celery's plain ones; without any the module's, or else `celery`. */
-export const queuesOf = ({ queues }: AppModule, wanted: ReadonlyArray<string>): ReadonlyArray<Queue> => {
-  if (wanted.length === 0) return queues.length === 0 ? [queueNamed("celery")] : queues
-  return [...new Set(wanted)].map((name) => queues.find((queue) => queue.name === name) ?? queueNamed(name))
+/** Those of `-Q`, as the module has them or else as it makes what it does not have; without any the module's, or else `celery`. */
+export const queuesOf = (
+  { queues, routing: { createMissingQueues = true } }: AppModule,
+  wanted: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<Queue>, UsageError> => {
+  if (wanted.length === 0) return Effect.succeed(queues.length === 0 ? [queueNamed("celery")] : queues)
+  return Effect.forEach(new Set(wanted), (name) => {
+    const found = queues.find((queue) => queue.name === name || queue.alias === name)
+    if (found !== undefined) return Effect.succeed(found)
+    if (typeof createMissingQueues === "function") return Effect.succeed(createMissingQueues(name))
+    if (createMissingQueues) return Effect.succeed(queueNamed(name))
+    const names = queues.map(({ alias, name }) => alias ?? name)
+    const text = `-Q ${printable(name)}: it is none of the module's queues, which are all there is to be`
+    return Effect.fail(new UsageError({ text: `${text} (createMissingQueues).${didYouMean(name, names)}` }))
+  })
 }

@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as BrokerUrl from "./BrokerUrl.ts"
+import * as Messages from "./Messages.ts"
 import { Unavailable, UsageError } from "./Errors.ts"
 import * as TransportOptions from "./TransportOptions.ts"
 
@@ -223,17 +224,18 @@ export const resolve = Effect.fnUntraced(function* (flags: Flags): Effect.fn.Ret
   )
   const results = named ?? (transport === redis ? broker : memory)
   const backend = yield* find(backends, "result backend", results)
+  const layer =
+    transport === redis && results.text === broker.text
+      ? yield* layerOf(redisBoth(yield* ofResults(resultOptions)), "broker", broker, brokerOptions)
+      : Layer.provideMerge(
+          yield* layerOf(backend, "result backend", results, resultOptions),
+          yield* layerOf(transport, "broker", broker, brokerOptions)
+        )
   return {
     transport: BrokerUrl.mask(broker.text),
     results: BrokerUrl.mask(results.text),
     local: transport.local,
     localResults: backend.local,
-    layer:
-      transport === redis && results.text === broker.text
-        ? yield* layerOf(redisBoth(yield* ofResults(resultOptions)), "broker", broker, brokerOptions)
-        : Layer.provideMerge(
-            yield* layerOf(backend, "result backend", results, resultOptions),
-            yield* layerOf(transport, "broker", broker, brokerOptions)
-          )
+    layer: Layer.provideMerge(layer, yield* Messages.layer)
   }
 })

@@ -1,24 +1,13 @@
 /**
  * URLs of brokers and result backends, as people write them: how one may be shown, and what is wrong with one.
  */
+import * as MaskedUrl from "@apium/worker/control/MaskedUrl"
 import { nearest } from "@apium/protocol/Suggest"
 
 /** As kombu shows a URL: the password is two stars. Too much is hidden rather than too little: one may contain `@` and `/`. */
 export const mask = (url: string): string =>
-  url
-    .split(/;(?=[a-z][a-z\d+.-]*:\/\/)/i)
-    .map((one) =>
-      one
-        .replace(/^((?:[^:]*:\/\/)?[^:]*:)(?!\/\/).*@/su, "$1**@")
-        // An `@` that was forgotten: what stands where the port should be is no port.
-        .replace(/^([^:]*:\/\/[^:@/[]*:)(?!\d*(?:[/?#]|$))[^@]*$/u, "$1**")
-        .replaceAll(/([?&])([^=&?]*)=[^&]*/gu, (whole, mark: string, key: string) =>
-          /password|token|secret/iu.test(key) ? `${mark}${key}=**` : whole
-        )
-    )
-    .join(";")
-    // What is shown goes to a terminal.
-    .replaceAll(/\p{Cc}/gu, "?")
+  // What is shown goes to a terminal.
+  MaskedUrl.mask(url).replaceAll(/\p{Cc}/gu, "?")
 
 /** Any text that a URL may have got into. */
 export const maskWithin = (text: string): string => text.replaceAll(/[a-z][a-z\d+.-]{0,30}:\/\/[^\s"'`]*/gi, mask)

@@ -1,6 +1,6 @@
 /**
  * `memory://` lives inside one process, and so does what a command may speak to: with `-A` it runs a worker of that module
- * itself, for as long as it takes. With a broker it is a client, and nothing more: of `-A` it takes the queues.
+ * itself, for as long as it takes. With a broker it is a client, and nothing more: of `-A` it takes the queues and routes.
  */
 import type { Connection } from "@apium/hub/Connection"
 import { Client } from "@apium/worker/client/Client"
@@ -50,9 +50,9 @@ const worker = (app: AppModule.AppModule, broker: Broker.Broker, queue: string |
       const tasks = yield* Tasks
       const names = new Set((yield* tasks.names).flatMap((name) => tasks.find(name)?.task.options.queue ?? []))
       if (queue !== undefined) names.add(queue)
-      const queues = AppModule.queuesOf(app, [])
+      const queues = yield* AppModule.queuesOf(app, [])
       const others = [...names].filter((name) => !queues.some((queue) => queue.name === name))
-      return Worker.layer({ queues: [...queues, ...others.map(queueNamed)], concurrency })
+      return Worker.layer({ queues: [...queues, ...others.map(queueNamed)], ...app.routing, concurrency })
     })
   )
   return live.pipe(Layer.provideMerge(Start.tasks(app)), Layer.provideMerge(Start.client(app, broker)))
@@ -69,10 +69,10 @@ export const provide = Effect.fnUntraced(
     if (!broker.local) {
       const place = { local: false, tasks: [], results: !broker.localResults }
       // What is more than a name, as a quorum queue, is declared as the module has it: the broker refuses any other way.
-      const queues = Option.isSome(flags.app) ? (yield* AppModule.load(flags.app.value)).queues : []
+      const known = Option.isSome(flags.app) ? yield* AppModule.load(flags.app.value) : undefined
       return yield* Effect.provide(
         use(place),
-        Layer.provideMerge(Client.layerWith({ queues }), Broker.connected(broker))
+        Layer.provideMerge(Client.layerWith({ queues: known?.queues, ...known?.routing }), Broker.connected(broker))
       )
     }
     if (Option.isNone(flags.app)) {

@@ -33,11 +33,12 @@ const pretty = (value: unknown): Pretty => {
   return { status: "OK", text: JSON.stringify(sorted(JSON.parse(Json.stringify(value))), undefined, 4) }
 }
 
-/** `->  celery@host: OK`, and the answer below it. */
-export const format = ({ node, reply }: Mailbox.Reply): string => {
-  const { status, text } = pretty(reply)
-  return `->  ${printable(node)}: ${status}\n${indented(printableLines(text), 4)}`
-}
+/** `->  celery@host: OK`. */
+export const head = ({ node, reply }: Mailbox.Reply): string => `->  ${printable(node)}: ${pretty(reply).status}`
+
+/** The same, and the answer below it. */
+export const format = (reply: Mailbox.Reply): string =>
+  `${head(reply)}\n${indented(printableLines(pretty(reply.reply).text), 4)}`
 
 export const count = (nodes: number): string => `\n${nodes} node${nodes === 1 ? "" : "s"} online.`
 

@@ -15,12 +15,12 @@ import { type Expected, Failed, isExpected } from "./Errors.ts"
 export const tasks = ({ handlers }: AppModule): Layer.Layer<Tasks, unknown, Client> =>
   Layer.provideMerge(handlers, Tasks.layer)
 
-/** A client that knows the module's queues, and its way to the broker. */
+/** A client that knows the module's queues and routes, and its way to the broker. */
 export const client = (
-  { queues }: AppModule,
+  { queues, routing }: AppModule,
   broker: Broker
 ): Layer.Layer<Client | Connection | ResultBackend, CannotConnect> =>
-  Layer.provideMerge(Client.layerWith({ queues }), broker.layer)
+  Layer.provideMerge(Client.layerWith({ queues, ...routing }), broker.layer)
 
 /** Whatever keeps a worker from starting, the user's own layers included, in words. */
 export const orFail = <A, E, R>(start: Effect.Effect<A, E, R>): Effect.Effect<A, Expected, R> =>

@@ -100,6 +100,20 @@ export const flags = {
     Flag.withDescription("How long a second Ctrl-C lets tasks run on before they are interrupted; default: 0"),
     Flag.optional
   ),
+  statedb: Flag.String("statedb").pipe(
+    Flag.withAlias("S"),
+    Flag.withMetavar("file"),
+    Flag.withDescription("Remember revoked tasks there, as /var/lib/apium/%n.state; %n is the worker's name before @"),
+    Flag.filter(
+      (file) => file !== "",
+      () => "a file; leave the flag out to remember nothing"
+    ),
+    Flag.optional
+  ),
+  withoutMingle: Flag.Boolean("without-mingle").pipe(
+    Flag.withDescription("Do not ask other workers what was revoked"),
+    Flag.withDefault(false)
+  ),
   beat: Flag.Boolean("beat").pipe(
     Flag.withAlias("B"),
     Flag.withDescription("Also send the module's periodic tasks, its export schedule; in one worker only"),

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Events from "@apium/cli/commands/Events"
 import * as Replies from "@apium/cli/Replies"
 import { Effect } from "effect"
 import { hostname } from "node:os"
@@ -46,13 +47,32 @@ describe("apium inspect", () => {
     ["registered", /\* proj\.add/],
     ["active_queues", /\* \{'name': 'celery'/],
     ["clock", /"clock": \d+/],
-    ["stats", /"max-concurrency": \d+/]
+    ["stats", /"max-concurrency": \d+/],
+    ["conf", /"worker_concurrency": \d+/],
+    ["report", /software -> apium:/],
+    ["memsample", /\d+(\.\d+)?MB/],
+    ["memdump", /- rss \(end\): \d/]
   ] as const)("%s", ([question, answer]) =>
     Effect.gen(function* () {
       const { code, stdout } = yield* apium(["inspect", question, ...app])
       assert.strictEqual(code, 0)
       assert.match(stdout, answer)
       assert.strictEqual(lines(stdout).at(-2), "1 node online.")
+    })
+  )
+
+  it.effect("shows what nobody has said on request, and attributes of tasks", () =>
+    Effect.gen(function* () {
+      for (const word of ["true", "1"]) {
+        assert.include((yield* apium(["inspect", "conf", word, ...app])).stdout, '"worker_prefetch_multiplier": 4')
+      }
+      assert.notInclude((yield* apium(["inspect", "conf", "no", ...app])).stdout, "worker_prefetch_multiplier")
+      assert.strictEqual((yield* apium(["inspect", "conf", "maybe", ...app])).code, 64)
+      assert.include((yield* apium(["inspect", "registered", "acks_late", ...app])).stdout, "proj.add [acks_late=True]")
+      assert.include(
+        (yield* apium(["inspect", "objgraph", ...app])).stdout,
+        "ImportError('Requires the objgraph library')"
+      )
     })
   )
 
@@ -94,6 +114,13 @@ describe("apium control", () => {
     [["terminate", "SIGKILL", "an-id"], "terminate: tasks unknown"],
     [["rate_limit", "proj.add", "10/m"], "new rate limit set successfully"],
     [["time_limit", "proj.add", "1", "2"], "time limits set successfully"],
+    [["revoke_by_stamped_headers", "tenant=7"], "headers {'tenant': '7'} flagged as revoked"],
+    [["add_consumer", "more"], "add consumer more"],
+    [["add_consumer", "audit", "events", "topic", "user.#"], "add consumer audit"],
+    [["cancel_consumer", "celery"], "no longer consuming from celery"],
+    [["pool_grow"], "pool will grow"],
+    [["pool_grow", "3"], "pool will grow"],
+    [["pool_shrink", "2"], "pool will shrink"],
     [["enable_events"], "task events enabled"],
     [["disable_events"], "task events already disabled"]
   ] as const)("%j", ([args, answer]) =>
@@ -106,11 +133,23 @@ describe("apium control", () => {
     })
   )
 
-  it.effect("shows what a worker refuses", () =>
+  it.effect.each([
+    [["rate_limit", "proj.nonesuch", "10/m"], "unknown task"],
+    [["pool_shrink", "1000"], "Can't shrink pool"],
+    [["pool_restart"], "Pool restarts not enabled"],
+    [["autoscale", "3", "1"], "Autoscale not enabled"],
+    [["autoscale", "3"], "Autoscale not enabled"]
+  ] as const)("shows what a worker refuses: %j", ([args, why]) =>
     Effect.gen(function* () {
-      const { stdout } = yield* apium(["control", "rate_limit", "proj.nonesuch", "10/m", ...app])
+      const { stdout } = yield* apium(["control", ...args, ...app])
       assert.match(stdout, /^->  celery@\S+: ERROR\n/)
+      assert.include(stdout, why)
     })
+  )
+
+  it.effect.each([["pool_grow", "0"], ["pool_grow", "many"], ["autoscale"], ["add_consumer"]] as const)(
+    "is refused before anybody is asked: %j",
+    (args) => Effect.map(apium(["control", ...args, ...app]), ({ code }) => assert.strictEqual(code, 64))
   )
 
   it.effect("does not take a variable that is empty for all workers", () =>
@@ -130,6 +169,56 @@ describe("apium control", () => {
       assert.include(stdout, "shutdown was sent to all workers")
     })
   )
+})
+
+describe("apium status", () => {
+  it.effect("has a line for each node, and how many there are", () =>
+    Effect.gen(function* () {
+      const { code, stdout } = yield* apium(["status", ...app])
+      assert.strictEqual(code, 0)
+      assert.match(stdout, /^->  celery@\S+: OK\n\n1 node online\.\n$/)
+      assert.match((yield* apium(["status", "--json", ...app])).stdout, /^\{".*":\{"ok":"pong"\}\}\n$/)
+    })
+  )
+
+  it.live("ends with 69 when nobody replies", () =>
+    Effect.gen(function* () {
+      const { code, stderr } = yield* apium(["status", "-d", "celery@nobody", "-t", "0.01", ...app])
+      assert.strictEqual(code, 69)
+      assert.include(stderr, "No nodes replied within time constraint")
+    })
+  )
+})
+
+describe("apium events", () => {
+  const event = { hostname: "celery@a", utcoffset: 0, pid: 7, clock: 3, timestamp: 1_795_227_607.5 }
+  const at = "celery@a [2026-11-21 02:20:07.500000]"
+
+  it("is told to dump them", () =>
+    Effect.runPromise(
+      Effect.map(apium(["events", ...app]), ({ code, stderr }) => {
+        assert.strictEqual(code, 64)
+        assert.include(stderr, "apium events --dump")
+      })
+    ))
+
+  it("prints them as Celery's dumper, which remembers what a task is called", () => {
+    const line = Events.dumper()
+    assert.strictEqual(
+      line({ ...event, type: "worker-heartbeat", fields: { freq: 2, active: 0 } }),
+      `${at} heartbeat: active=0, clock=3, freq=2, pid=7, utcoffset=0`
+    )
+    const received = { uuid: "u1", name: "proj.add", args: "(1, 2)", kwargs: "{}", retries: 0 }
+    assert.strictEqual(
+      line({ ...event, type: "task-received", fields: received }),
+      `${at} task received: proj.add(u1) args=(1, 2) kwargs={} clock=3, pid=7, retries=0, utcoffset=0`
+    )
+    assert.strictEqual(
+      line({ ...event, type: "task-succeeded", fields: { uuid: "u1", result: "3" } }),
+      `${at} task succeeded: proj.add(u1) args=(1, 2) kwargs={} clock=3, pid=7, result=3, utcoffset=0`
+    )
+    assert.notInclude(line({ ...event, type: "task-failed", fields: { uuid: "u2", exception: "\u001B[2J" } }), "\u001B")
+  })
 })
 
 describe("an answer", () => {

@@ -54,6 +54,26 @@ describe("apium worker", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("has a queue of its own, and no queue but the module's, where the module says so", () =>
+    Effect.gen(function* () {
+      const routed = fixture("routed")
+      const running = yield* start(["worker", "-A", routed, "-Qmail,reload", "-nw1@here"])
+      yield* running.says("ready.")
+      const { stdout } = yield* running.interrupt
+      assert.match(
+        stdout,
+        /\[queues\]\n\.> mail .*\n\.> bcast\.\S+ +exchange=reload\(fanout\) .*\n\.> w1@here\.dq2 +exchange=C\.dq2\(direct\) key=w1@here\n/
+      )
+      const unknown = yield* apium(["worker", "-A", routed, "-Q", "mial"])
+      assert.deepStrictEqual(unknown.code, 64)
+      assert.include(unknown.stderr, "-Q mial: it is none of the module's queues")
+      assert.include(unknown.stderr, "Did you mean mail?")
+      const called = yield* apium(["call", "proj.where", "-A", routed])
+      assert.notStrictEqual(called.code, 0)
+      assert.include(called.stderr, 'There is no queue "nowhere" among those described: celery, mail, bcast.')
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("needs a module", () =>
     Effect.gen(function* () {
       const { code, stderr } = yield* apium(["worker"])

@@ -1,19 +1,23 @@
 /**
  * Compression of message bodies (kombu/compression.py). The header `compression` carries the content type of the algorithm;
- * what kombu calls gzip is a zlib stream. Built in is what every runtime has: zlib by the web's `CompressionStream`.
- * Others are values: `Compression.registry([Compression.zlib, brotli])`.
+ * what kombu calls gzip is a zlib stream. Built in is what needs nothing of a runtime: zlib by the web's `CompressionStream`, and
+ * bzip2 to be read. zstd and brotli are `node:zlib`'s, and come with `@apium/hub/node` and the doors to brokers. Others are values:
+ * `Compression.registry([Compression.zlib, lzma])`.
  *
  * A body that grows past the limit on the way out fails before it is held: 1 MB of zeros is 1 KB on the wire.
  */
+import * as Bzip2 from "@apium/protocol/kombu/Bzip2"
 import * as Content from "@apium/protocol/kombu/Content"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { ContentDisallowed, DecodeFailed, fail, FrameTooLarge, HubError } from "./HubError.ts"
 
 export interface Codec {
   /** As the header says it: `application/x-gzip`. */
   readonly contentType: string
-  readonly compress: (body: Uint8Array) => ReadableStream<Uint8Array>
+  /** Left out: it is read, and not written. */
+  readonly compress?: ((body: Uint8Array) => ReadableStream<Uint8Array>) | undefined
   readonly decompress: (body: Uint8Array) => ReadableStream<Uint8Array>
 }
 
@@ -72,6 +76,21 @@ export const zlib: Codec = {
   decompress: (body) => inPieces(body).pipeThrough(new DecompressionStream("deflate")).pipeThrough(verified(body))
 }
 
+/** Read alone: whoever may choose takes zlib or zstd. */
+export const bzip2: Codec = {
+  contentType: "application/x-bz2",
+  decompress: (body) => {
+    const pieces = Bzip2.decode(body)
+    return new ReadableStream({
+      pull: (controller) => {
+        const { done, value } = pieces.next()
+        if (done === true) controller.close()
+        else controller.enqueue(value)
+      }
+    })
+  }
+}
+
 export interface Options {
   readonly codecs: ReadonlyMap<string, Codec>
   /** The most bytes a body may have after decompression. */
@@ -80,7 +99,7 @@ export interface Options {
 
 /** Which algorithms there are, and how large a body may become: 128 MiB, as RabbitMQ's clients have it. */
 export class Compressions extends Context.Reference<Options>("@apium/hub/Compression", {
-  defaultValue: () => registry([zlib])
+  defaultValue: () => registry([zlib, bzip2])
 }) {}
 
 export const registry = (codecs: ReadonlyArray<Codec>, maxMessageBytes = 128 * 1024 * 1024): Options => ({
@@ -88,16 +107,32 @@ export const registry = (codecs: ReadonlyArray<Codec>, maxMessageBytes = 128 * 1
   maxMessageBytes
 })
 
+/** These beside those that are in force, which stand. */
+export const layerWith = (codecs: ReadonlyArray<Codec>): Layer.Layer<never> =>
+  Layer.effect(
+    Compressions,
+    Effect.map(Compressions, (inForce) => registry([...codecs, ...inForce.codecs.values()], inForce.maxMessageBytes))
+  )
+
+const remedies: ReadonlyMap<string, string> = new Map(
+  ["application/zstd", "application/x-brotli"].map((contentType) => [
+    contentType,
+    "it comes with layerCompression of @apium/hub/node, and with the doors to brokers, where the runtime's node:zlib has it"
+  ])
+)
+
+const refused = (name: string, contentType: string, why: string) =>
+  fail(new ContentDisallowed({ contentType, text: `Compression ${JSON.stringify(name.slice(0, 100))} ${why}` }))
+
 const find = (name: string) =>
   Effect.flatMap(Compressions, ({ codecs, maxMessageBytes }) => {
     const contentType = Content.compressionContentType(name) ?? name
     const codec = codecs.get(contentType)
     return codec === undefined
-      ? fail(
-          new ContentDisallowed({
-            contentType,
-            text: `Compression ${JSON.stringify(name.slice(0, 100))} is not registered; add its codec to Compression.registry`
-          })
+      ? refused(
+          name,
+          contentType,
+          `is not here: ${remedies.get(contentType) ?? "add its codec to Compression.registry"}`
         )
       : Effect.succeed({ codec, maxMessageBytes })
   })
@@ -150,8 +185,10 @@ export const compress = Effect.fnUntraced(function* (
   body: Uint8Array
 ): Effect.fn.Return<{ readonly contentType: string; readonly body: Uint8Array }, HubError> {
   const { codec } = yield* find(name)
-  const compressed = yield* collect(codec.compress(body), "an uncompressed body", Number.POSITIVE_INFINITY)
-  return { contentType: codec.contentType, body: compressed }
+  const { compress, contentType } = codec
+  if (compress === undefined)
+    return yield* refused(name, contentType, "is read here, and not written: take zlib or zstd")
+  return { contentType, body: yield* collect(compress(body), "an uncompressed body", Number.POSITIVE_INFINITY) }
 })
 
 export const decompress = Effect.fnUntraced(function* (

@@ -44,6 +44,8 @@ export interface Options {
 export class Connection extends Context.Service<
   Connection,
   {
+    /** The name of what it speaks: `amqp`, `redis`, `memory`. */
+    readonly transport: string
     readonly capabilities: Capabilities
     /** The caller's own channel, for consumers and anything with a long life. */
     readonly channel: Effect.Effect<Channel, HubError, Scope.Scope>
@@ -215,6 +217,13 @@ const make = Effect.fnUntraced(function* (
         })
   )
 
+  /** For who does not wait for one. */
+  const linkNow: Effect.Effect<Link, HubError> = Effect.suspend(() =>
+    Deferred.isDoneUnsafe(current)
+      ? Deferred.await(current)
+      : fail(new ConnectionLost({ cause: "unreachable", text: `there is no link: ${lastFailure}` }))
+  )
+
   /** The caller masks interruption: between the opening and the keeping nobody would close it. */
   const openPooled = Effect.fnUntraced(function* (link: Link, restore: Restore): Effect.fn.Return<Pooled, HubError> {
     const scope = yield* Scope.fork(link.scope)
@@ -312,6 +321,7 @@ const make = Effect.fnUntraced(function* (
    */
   const publishing = (
     topology: Topology.Topology,
+    waits: boolean,
     work: (channel: Channel) => Effect.Effect<void, HubError>
   ): Effect.Effect<void, HubError> => {
     const on = (link: Link, publisher: Pooled): Effect.Effect<void, HubError> =>
@@ -337,19 +347,26 @@ const make = Effect.fnUntraced(function* (
       const { publisher } = link
       // FAST: all publishes but the first of a link, with one handler in the place of two.
       return publisher === undefined || link.replaced.isOpen() || !isDeclared(link, topology)
-        ? onLink(declaring)
-        : Effect.catch(work(publisher.bare), (error) => orOnNext(link, refused(link, publisher, error), declaring, 3))
+        ? waits
+          ? onLink(declaring)
+          : Effect.flatMap(linkNow, declaring)
+        : Effect.catch(work(publisher.bare), (error) =>
+            orOnNext(link, refused(link, publisher, error), declaring, waits ? 3 : 0)
+          )
     })
   }
 
   const recovery = Schedule.while(backoff, () => !ended)
 
   return {
+    transport: transport.name,
     capabilities: transport.capabilities,
     channel: Effect.flatMap(link, (link) => link.connection.channel),
     use,
-    publish: (message, route, topology = {}) => publishing(topology, (channel) => channel.publish(message, route)),
-    publishAll: (batch, topology = {}) => publishing(topology, (channel) => channel.publishAll(batch)),
+    publish: (message, route, topology = {}) =>
+      publishing(topology, route.wait !== false, (channel) => channel.publish(message, route)),
+    publishAll: (batch, topology = {}) =>
+      publishing(topology, batch[0]?.[1].wait !== false, (channel) => channel.publishAll(batch)),
     declare: (topology) => onLink((link) => declareOn(link, topology)),
     recover: (work) => Effect.retry(work, recovery),
     recovery,

@@ -15,6 +15,8 @@ export interface Machine {
   readonly cpus: number
   /** The operating system, in Python's words: `Linux`, `Darwin`. Left out: unknown. */
   readonly system?: string | undefined
+  /** For reports: `node:24.1.0`, `x64`, and the version of the operating system. Left out: unknown. */
+  readonly platform?: { readonly runtime: string; readonly arch: string; readonly release: string } | undefined
   /** Over 1, 5 and 15 minutes; zeros where unknown. */
   readonly loadAverage: Effect.Effect<readonly [number, number, number]>
   readonly memory: Effect.Effect<{ readonly residentBytes: number }>

@@ -4,6 +4,7 @@
  *
  * No reason carries a secret: a URL in a text has been masked before it gets here.
  */
+import { didYouMean } from "@apium/protocol/Suggest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -111,6 +112,15 @@ export class ContentDisallowed extends Schema.TaggedError<ContentDisallowed>()("
   }
 }
 
+/** A signed body that nobody who is trusted signed as it is (Celery's `SecurityError`): nothing of it was read. */
+export class SignatureRefused extends Schema.TaggedError<SignatureRefused>()("SignatureRefused", {
+  text: Schema.String
+}) {
+  override get message() {
+    return `The signature of the message was refused: ${this.text}`
+  }
+}
+
 /** Bytes that are not what they claim to be. */
 export class DecodeFailed extends Schema.TaggedError<DecodeFailed>()("DecodeFailed", {
   what: Schema.String,
@@ -154,6 +164,31 @@ export class DelayRefused extends Schema.TaggedError<DelayRefused>()("DelayRefus
   }
 }
 
+/** How many names an error tells at most. */
+const shown = 20
+
+/** A queue that nobody described, where none is made by its name alone (Celery's `task_create_missing_queues`). */
+export class QueueNotFound extends Schema.TaggedError<QueueNotFound>()("QueueNotFound", {
+  queue: Schema.String,
+  /** Those that were described. */
+  known: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const more = this.known.length > shown ? ` and ${this.known.length - shown} more` : ""
+    return `There is no queue ${JSON.stringify(this.queue)} among those described: ${this.known.slice(0, shown).join(", ")}${more}.${didYouMean(this.queue, this.known)}`
+  }
+}
+
+/** A route (Celery's `task_routes`) that says nowhere to go; `route` is its place among the routes, `text` what to do. */
+export class RouteFailed extends Schema.TaggedError<RouteFailed>()("RouteFailed", {
+  route: Schema.String,
+  text: Schema.String
+}) {
+  override get message() {
+    return `${this.route}: ${this.text}`
+  }
+}
+
 export const Reason = Schema.Union([
   ConnectionLost,
   ChannelClosed,
@@ -166,11 +201,14 @@ export const Reason = Schema.Union([
   Nacked,
   ConsumerCancelled,
   ContentDisallowed,
+  SignatureRefused,
   DecodeFailed,
   EncodeFailed,
   FrameTooLarge,
   OutOfMemory,
-  DelayRefused
+  DelayRefused,
+  QueueNotFound,
+  RouteFailed
 ])
 
 export type Reason = typeof Reason.Type

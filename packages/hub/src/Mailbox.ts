@@ -250,7 +250,12 @@ export const serve = <R>(
     const { consumerCount } = yield* connection
       .recover(
         connection.use((channel) =>
-          Effect.tap(channel.queueDeclare(queue), () => Topology.declare(channel, { queues: [queue] }))
+          Effect.tap(channel.queueDeclare(queue), () =>
+            Effect.andThen(
+              Topology.declare(channel, { queues: [queue] }),
+              Topology.listen(channel, queue.name, connection.capabilities)
+            )
+          )
         )
       )
       .pipe(

@@ -37,6 +37,11 @@ export interface Route {
   /** `false`: the publish returns when the message is on its way, and does not wait for the broker to have it. */
   readonly confirm?: boolean | undefined
   /**
+   * `false`: where there is no link, or it is lost meanwhile, the publish fails with `ConnectionLost` at once, instead of going out on the
+   * next one; whether the broker has the message is not known then.
+   */
+  readonly wait?: boolean | undefined
+  /**
    * Not to be delivered before this time, in milliseconds since the epoch. `capabilities.delay` says who keeps the
    * message until then: a store to the millisecond, a lattice for whole seconds, so that it comes up to one second early; where
    * that is a consumer or the worker, the transport delivers at once. `DelayRefused` is of a broker that should, and does not.

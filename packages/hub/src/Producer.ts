@@ -68,6 +68,8 @@ export const make = <A, I>(
         exchange: _,
         routingKey: _key,
         mandatory: _mandatory,
+        confirm: _confirm,
+        wait: _wait,
         notBefore: _notBefore,
         headers,
         ...properties
@@ -87,6 +89,8 @@ export const make = <A, I>(
         exchange,
         routingKey: publish.routingKey ?? options.routingKey ?? "",
         mandatory: publish.mandatory ?? options.mandatory ?? exchange === "",
+        confirm: publish.confirm,
+        wait: publish.wait,
         notBefore: publish.notBefore
       }
     }

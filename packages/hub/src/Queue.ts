@@ -6,7 +6,7 @@
  * ```
  */
 import * as Duration from "effect/Duration"
-import type * as Exchange from "./Exchange.ts"
+import * as Exchange from "./Exchange.ts"
 
 /** What ties a queue, or another exchange, to an exchange. */
 export interface Binding {
@@ -22,7 +22,10 @@ export interface Queue {
   readonly exclusive: boolean
   readonly autoDelete: boolean
   readonly arguments: Exchange.Arguments
+  /** The first is where a task for this queue is published, unless its exchange is direct (Kombu's `exchange` and `routing_key`). */
   readonly bindings: ReadonlyArray<Binding>
+  /** What senders call a queue whose name is its consumer's own affair: see {@link broadcast}. They declare its exchanges, and not it. */
+  readonly alias?: string | undefined
 }
 
 /** A durable, shared queue that outlives its consumers, unless the options say otherwise. */
@@ -32,7 +35,8 @@ export const make = (name: string, options: Partial<Omit<Queue, "name">> = {}): 
   exclusive: options.exclusive ?? false,
   autoDelete: options.autoDelete ?? false,
   arguments: options.arguments ?? {},
-  bindings: options.bindings ?? []
+  bindings: options.bindings ?? [],
+  ...(options.alias === undefined ? undefined : { alias: options.alias })
 })
 
 /** Seen by one connection alone and gone with it: what a reply or an event queue is. */
@@ -88,3 +92,39 @@ export const deadLetter = (exchange: string, routingKey?: string): ((self: Queue
 
 /** Makes it a priority queue with levels 0..max (`x-max-priority`); on AMQP the highest is delivered first. */
 export const priority = (max: number): ((self: Queue) => Queue) => withArguments({ "x-max-priority": max })
+
+/**
+ * One of the queues that all get a copy of each message (kombu/common.py `Broadcast`): bound to the fanout exchange `name`, named
+ * `bcast.<uuid>`, and gone with its last consumer. Each worker makes its own; who sends calls it `name`, too.
+ *
+ * ```ts
+ * const WorkerLive = Worker.layer({ queues: [Queue.make("celery"), Queue.broadcast("reload")], concurrency: 10 })
+ * const ClientLive = Client.layerWith({ queues: [Queue.broadcast("reload")], routes: { "cache.reload": "reload" } })
+ * ```
+ */
+export const broadcast = (
+  name: string,
+  options: {
+    /** The name of the queue, which has to be another one for each who is to hear; default `bcast.<uuid>`. */
+    readonly queue?: string | undefined
+    /** With a UUID behind that name. */
+    readonly unique?: boolean | undefined
+    /** Default: the fanout exchange `name`. */
+    readonly exchange?: Exchange.Exchange | undefined
+    /** On Redis who sends and who listens have to have the same; default: that of their app, `task_default_routing_key`. */
+    readonly routingKey?: string | undefined
+    /** Default `true`. */
+    readonly autoDelete?: boolean | undefined
+  } = {}
+): Queue => {
+  const { autoDelete = true, exchange = Exchange.fanout(name), queue = "bcast", routingKey, unique } = options
+  const own = unique === true || options.queue === undefined ? `${queue}.${crypto.randomUUID()}` : queue
+  return bindTo(exchange, routingKey)(make(own, { autoDelete, alias: name }))
+}
+
+/**
+ * The queue of one worker (celery/utils/nodenames.py `worker_direct`): `<nodename>.dq2`, bound to the exchange `C.dq2`. A worker with the
+ * option `direct` consumes it.
+ */
+export const workerDirect = (nodename: string): Queue =>
+  bindTo(Exchange.direct("C.dq2"), nodename)(make(`${nodename}.dq2`))

@@ -3,10 +3,12 @@
  * Declaring what is there already with the same properties is a no-op at the broker, so it is done on each new link.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Channel } from "./Channel.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { HubError } from "./HubError.ts"
 import type { Queue } from "./Queue.ts"
+import type { Capabilities } from "./Transport.ts"
 
 export interface Topology {
   readonly exchanges?: ReadonlyArray<Exchange> | undefined
@@ -36,3 +38,16 @@ export const declare = Effect.fnUntraced(function* (
   }
   return names
 })
+
+/**
+ * From now on the queue hears what its fanout exchanges are told: where these go by patterns (Redis) that begins with the first take,
+ * and what was published before is gone. What there is to take already goes back.
+ */
+export const listen = (
+  channel: Channel,
+  name: string,
+  { eventExchange }: Pick<Capabilities, "eventExchange">
+): Effect.Effect<void, HubError> =>
+  eventExchange === "topic"
+    ? Effect.void
+    : Effect.flatMap(channel.get(name), Option.match({ onNone: () => Effect.void, onSome: ({ release }) => release }))

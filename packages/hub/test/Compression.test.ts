@@ -1,5 +1,6 @@
 import * as Compression from "@apium/hub/Compression"
 import type { HubError } from "@apium/hub/HubError"
+import { codecs, layerCompression } from "@apium/hub/node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 
@@ -9,6 +10,21 @@ const sample = new TextEncoder().encode("to be or not to be, ".repeat(50))
 
 /** What Python's `zlib.compress(b"hello")` gives. */
 const pythonHello = Uint8Array.of(0x78, 0x9c, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x06, 0x2c, 0x02, 0x15)
+
+const fromHex = (hex: string) => Uint8Array.from(hex.match(/../g)!, (octet) => Number.parseInt(octet, 16))
+
+/** What Python's `bz2.compress(b"hello")` and `bz2.compress(bytes(64 * 2**20))` give. */
+const pythonBzip2 = fromHex("425a68393141592653591931653d00000081000244a000219a68334d07338bb9229c28480c98b29e80")
+const pythonBzip2Bomb = fromHex(
+  "425a68393141592653590e09e2df015f8e4000c0000008200030804d4642a025a90a8097314159265359bc04b5c300a275c000c0000008200020a40836328a884d2a2a2138bb9229c2848500bb83e8"
+)
+
+const limitedTo =
+  (limit: number) =>
+  <A, E>(effect: Effect.Effect<A, E>) =>
+    Effect.flatMap(Compression.Compressions, (inForce) =>
+      Effect.provideService(effect, Compression.Compressions, { ...inForce, maxMessageBytes: limit })
+    )
 
 const limited = (limit: number) =>
   Effect.provideService(Compression.Compressions, Compression.registry([Compression.zlib], limit))
@@ -88,11 +104,79 @@ describe("compression", () => {
 
   it.effect("does not know what nobody registered", () =>
     Effect.gen(function* () {
-      for (const name of ["bzip2", "lzma", "zstd", "nothing", ""]) {
+      for (const name of ["lzma", "zstd", "brotli", "nothing", ""]) {
         assert.strictEqual((yield* reasonOf(Compression.compress(name, sample)))._tag, "ContentDisallowed")
         assert.strictEqual((yield* reasonOf(Compression.decompress(name, sample)))._tag, "ContentDisallowed")
       }
+      const reason = yield* reasonOf(Compression.decompress("application/zstd", sample))
+      assert.include(reason.message, "@apium/hub/node")
     })
+  )
+
+  it.effect("reads bzip2, by all of its names, and does not write it", () =>
+    Effect.gen(function* () {
+      for (const name of ["bzip2", "bzip", "application/x-bz2"]) {
+        const body = yield* Compression.decompress(name, pythonBzip2)
+        assert.strictEqual(new TextDecoder().decode(body), "hello")
+        assert.match((yield* reasonOf(Compression.compress(name, sample))).message, /read here, and not written/)
+      }
+      const spoilt = pythonBzip2.slice()
+      spoilt[12]! ^= 1
+      assert.strictEqual((yield* reasonOf(Compression.decompress("bzip2", spoilt)))._tag, "DecodeFailed")
+      const reason = yield* reasonOf(Compression.decompress("bzip2", pythonBzip2Bomb).pipe(limitedTo(2 ** 20)))
+      assert.strictEqual(reason._tag, "FrameTooLarge")
+      // One piece of 64 KiB more.
+      if (reason._tag === "FrameTooLarge") assert.isAtMost(reason.size, 2 ** 20 + 2 ** 16)
+    })
+  )
+
+  it.effect("has zstd and brotli where a door brings them, beside those that are there", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(
+        codecs.map(({ contentType }) => contentType),
+        ["application/zstd", "application/x-brotli"]
+      )
+      for (const name of ["zstd", "zstandard", "brotli", "zlib"]) {
+        for (const body of [new Uint8Array(0), sample, crypto.getRandomValues(new Uint8Array(65_536))]) {
+          const compressed = yield* Compression.compress(name, body)
+          assert.deepStrictEqual(yield* Compression.decompress(compressed.contentType, compressed.body), body)
+        }
+        const { body, contentType } = yield* Compression.compress(name, sample)
+        assert.isBelow(body.length, sample.length / 5)
+        assert.strictEqual((yield* reasonOf(Compression.decompress(contentType, sample)))._tag, "DecodeFailed", name)
+      }
+    }).pipe(Effect.provide(layerCompression))
+  )
+
+  it.effect("stops bombs of zstd and brotli soon after the limit, and of a window that nobody has", () =>
+    Effect.gen(function* () {
+      const mebi = 1024 * 1024
+      for (const name of ["zstd", "brotli"]) {
+        const bomb = yield* Compression.compress(name, new Uint8Array(64 * mebi))
+        assert.isBelow(bomb.body.length, mebi / 64)
+        const reason = yield* reasonOf(Compression.decompress(name, bomb.body).pipe(limitedTo(mebi)))
+        assert.strictEqual(reason._tag, "FrameTooLarge")
+        if (reason._tag === "FrameTooLarge") assert.isBelow(reason.size, mebi + 65_536)
+      }
+      // A descriptor without a size, a window of 2 ** 41, and one empty block.
+      const wide = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 31 << 3, 1, 0, 0)
+      assert.match((yield* reasonOf(Compression.decompress("zstd", wide))).message, /a window of 2199023255552 bytes/)
+    }).pipe(Effect.provide(layerCompression))
+  )
+
+  it.effect("takes zstd that was cut short, or has something behind, for what it is", () =>
+    Effect.gen(function* () {
+      const { body } = yield* Compression.compress("zstd", sample)
+      for (let length = 0; length < body.length; length++) {
+        const reason = yield* reasonOf(Compression.decompress("zstd", body.subarray(0, length)))
+        assert.strictEqual(reason._tag, "DecodeFailed", `${length} bytes`)
+      }
+      const more = Uint8Array.of(...body, 0)
+      assert.strictEqual((yield* reasonOf(Compression.decompress("zstd", more)))._tag, "DecodeFailed")
+      // Of two frames each runtime reads the first.
+      const twice = Uint8Array.of(...body, ...body)
+      assert.strictEqual((yield* reasonOf(Compression.decompress("zstd", twice)))._tag, "DecodeFailed")
+    }).pipe(Effect.provide(layerCompression))
   )
 
   it.effect("takes codecs as values, and a name it does not know from a stranger is cut short in the error", () =>

@@ -92,6 +92,23 @@ describe("a connection that was lost", () => {
   )
 
   test(
+    "is not waited for by a publish that says so",
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const now = { ...to("q"), wait: false }
+      yield* connection.declare({ queues: [queue] })
+      yield* connection.publish(message("1"), now)
+      // Before the loss is heard of, and after.
+      yield* (yield* MemoryBroker).disconnect
+      const lost = yield* Effect.flip(connection.publish(message("2"), now))
+      yield* (yield* Script).next("hang")
+      yield* settle
+      const none = yield* Effect.flip(connection.publishAll([[message("3"), now]], { queues: [queue] }))
+      assert.deepStrictEqual([lost.reason._tag, none.reason._tag], ["ConnectionLost", "ConnectionLost"])
+    })
+  )
+
+  test(
     "is waited for by a publish that has not heard of the loss yet",
     Effect.gen(function* () {
       const connection = yield* Connection

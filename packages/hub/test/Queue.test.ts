@@ -21,6 +21,31 @@ describe("a queue", () => {
     assert.deepStrictEqual([name, durable, exclusive, autoDelete], ["", false, true, true])
   })
 
+  it("of a broadcast is each consumer's own, bound to one fanout exchange, as Kombu's Broadcast", () => {
+    const one = Queue.broadcast("reload")
+    assert.match(one.name, /^bcast\.[\da-f]{8}-[\da-f-]{27}$/)
+    assert.notStrictEqual(Queue.broadcast("reload").name, one.name)
+    assert.deepStrictEqual(
+      [one.alias, one.durable, one.autoDelete, one.exclusive, one.bindings],
+      ["reload", true, true, false, [{ exchange: Exchange.fanout("reload"), routingKey: "", arguments: {} }]]
+    )
+    assert.strictEqual(Queue.broadcast("reload", { queue: "mine" }).name, "mine")
+    assert.match(Queue.broadcast("reload", { queue: "mine", unique: true }).name, /^mine\.[\da-f]{8}-/)
+    const exchange = Exchange.fanout("other", { durable: false })
+    const made = Queue.broadcast("reload", { exchange, autoDelete: false, routingKey: "k" })
+    assert.deepStrictEqual(
+      [made.alias, made.autoDelete, made.bindings],
+      ["reload", false, [{ exchange, routingKey: "k", arguments: {} }]]
+    )
+  })
+
+  it("of one worker is what celery.utils.nodenames.worker_direct makes", () => {
+    assert.deepStrictEqual(
+      Queue.workerDirect("w1@example.com"),
+      pipe(Queue.make("w1@example.com.dq2"), Queue.bindTo(Exchange.direct("C.dq2"), "w1@example.com"))
+    )
+  })
+
   it("is a value: what is made of it leaves it as it was", () => {
     const plain = Queue.make("q")
     const made = pipe(

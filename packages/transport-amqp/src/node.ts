@@ -11,6 +11,7 @@
  */
 import { Connection, type Options as ConnectionOptions } from "@apium/hub/Connection"
 import { HubError, TlsFailed } from "@apium/hub/HubError"
+import { layerCompression } from "@apium/hub/node"
 import type { Transport } from "@apium/hub/Transport"
 import type { AmqpUri, InvalidUri, Tls } from "@apium/protocol/amqp/AmqpUri"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
@@ -24,9 +25,9 @@ import * as AmqpTransport from "./AmqpTransport.ts"
 
 export type Options = AmqpTransport.Options & ConnectionOptions
 
-/** A connection that comes back, to the broker of this URL, or to one of several parted by `;`. */
+/** A connection that comes back, to the broker of this URL, or to one of several parted by `;`; and the compressions of `node:zlib`. */
 export const layer = (url: string, options: Options = {}): Layer.Layer<Connection, HubError | InvalidUri> =>
-  Connection.layerWith(options).pipe(Layer.provide(layerTransport(url, options)))
+  Connection.layerWith(options).pipe(Layer.provide(layerTransport(url, options)), Layer.merge(layerCompression))
 
 /** The transport alone: for whoever brings a connection of his own. */
 export const layerTransport = (url: string, options?: AmqpTransport.Options): Layer.Layer<Transport, InvalidUri> =>

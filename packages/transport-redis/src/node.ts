@@ -11,6 +11,7 @@
  */
 import { Connection, type Options as ConnectionOptions } from "@apium/hub/Connection"
 import type { HubError } from "@apium/hub/HubError"
+import { layerCompression } from "@apium/hub/node"
 import type { Subscriptions } from "@apium/hub/Subscriptions"
 import type { Transport } from "@apium/hub/Transport"
 import * as Effect from "effect/Effect"
@@ -29,9 +30,9 @@ export type TransportOptions = RedisTransport.Options & RedisUri.Options
 
 export type Options = TransportOptions & ConnectionOptions
 
-/** A connection that comes back, to the Redis of this URL. */
+/** A connection that comes back, to the Redis of this URL; and the compressions of `node:zlib`. */
 export const layer = (url: string, options: Options = {}): Layer.Layer<Connection, HubError | RedisUri.InvalidUri> =>
-  Connection.layerWith(options).pipe(Layer.provide(layerTransport(url, options)))
+  Connection.layerWith(options).pipe(Layer.provide(layerTransport(url, options)), Layer.merge(layerCompression))
 
 /** The transport alone: for whoever brings a connection of his own. */
 export const layerTransport = (url: string, options?: TransportOptions): Layer.Layer<Transport, RedisUri.InvalidUri> =>
@@ -65,9 +66,10 @@ export const layerAll = (
   Layer.unwrap(
     Effect.map(Effect.fromResult(RedisUri.parse(url, options)), (uri) => {
       const connect = open(uri, Subscriber.make())
-      return Layer.merge(
+      return Layer.mergeAll(
         Connection.layerWith(options).pipe(Layer.provide(RedisTransport.layer(connect, options))),
-        RedisClient.layer(connect, options)
+        RedisClient.layer(connect, options),
+        layerCompression
       )
     })
   )

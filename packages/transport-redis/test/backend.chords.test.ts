@@ -83,6 +83,38 @@ layer(Server.shared, { excludeTestServices: true, timeout: "60 seconds" })("a ch
     })
   )
 
+  it.effect("whose worker died when it had sent the body does not fire again, once that is known", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const { chords } = yield* open(server.url())
+      yield* chords.size("sent", 2)
+      yield* chords.count(part("sent", 0), () => Effect.void)
+      const [seconds] = (yield* server.command("TIME")) as [string]
+      const dies = Effect.exit(chords.count(part("sent", 1), () => Effect.die("it has sent the body")))
+      const left = { own: "celery-taskset-meta-sent.apium", until: Number(seconds) * 1000 + 60_000 }
+      yield* dies
+      yield* server.command("HSET", left.own, "claim", "the dead", "until", left.until)
+      let asked = 0
+      const took = yield* timed(
+        Effect.forEach([0, 1], (index) =>
+          chords.count(
+            part("sent", index),
+            () => Effect.die("it was sent"),
+            // The body waits in its queue at first.
+            Effect.sync(() => ++asked > 3)
+          )
+        )
+      )
+      assert.isBelow(took, 30_000)
+      assert.strictEqual(yield* server.command("HGET", left.own, "fired"), "1")
+      // Behind the lease, too.
+      yield* chords.size("over", 1)
+      yield* Effect.exit(chords.count(part("over", 0), () => Effect.die("it has sent the body")))
+      assert.isFalse(yield* chords.count(part("over", 0), () => Effect.die("it was sent"), Effect.succeed(true)))
+      assert.isFalse(yield* chords.count(part("over", 0), () => Effect.die("it has fired")))
+    })
+  )
+
   it.effect("keeps its keys as long as results, and leaves none behind for ever", () =>
     Effect.gen(function* () {
       const server = yield* Server

@@ -14,7 +14,8 @@
  * is as Apium has it: `Profile.durable`, and not Celery's early acknowledgement.
  */
 import type * as Connection from "@apium/hub/Connection"
-import type { Queue } from "@apium/hub/Queue"
+import * as Exchange from "@apium/hub/Exchange"
+import * as Queue from "@apium/hub/Queue"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import type * as Beat from "./beat/Beat.ts"
@@ -22,29 +23,56 @@ import type * as MemoryBackend from "./client/backends/MemoryBackend.ts"
 import type * as RedisBackend from "./client/backends/RedisBackend.ts"
 import type * as RpcBackend from "./client/backends/RpcBackend.ts"
 import type * as Client from "./client/Client.ts"
+import * as Router from "./client/Router.ts"
 import type { Configuration } from "./configuration/Decode.ts"
 import * as QueueSettings from "./configuration/QueueSettings.ts"
+import * as Conf from "./control/Conf.ts"
 import type * as TransportOptions from "./configuration/TransportOptions.ts"
 import * as Profile from "./Profile.ts"
 import type * as Worker from "./Worker.ts"
 
+export { type ContentOptions, content, security } from "./configuration/MessageSettings.ts"
 export { type Configuration, ConfigurationError, decode, type Input, type Problem } from "./configuration/Decode.ts"
 
 /** What was said: an option that is `undefined` would be one that is there. */
 const said = <A extends object>(options: A): A =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as A
 
-const queuesOf = (configuration: Configuration): ReadonlyArray<Queue> => {
+const queuesOf = (configuration: Configuration): ReadonlyArray<Queue.Queue> => {
   const queue = configuration.taskDefaultQueue ?? "celery"
-  return QueueSettings.make(configuration.taskQueues ?? [], {
+  const routingKey = configuration.taskDefaultRoutingKey ?? queue
+  const queues = QueueSettings.make(configuration.taskQueues ?? [], {
     queue,
     exchange: configuration.taskDefaultExchange ?? queue,
     exchangeType: configuration.taskDefaultExchangeType ?? "direct",
-    routingKey: configuration.taskDefaultRoutingKey ?? queue,
+    routingKey,
     type: configuration.taskDefaultQueueType ?? "classic",
     maxPriority: configuration.taskQueueMaxPriority
   })
+  return queues.map((queue) => Router.keyed(queue, routingKey))
 }
+
+/** What is made of a queue that nobody described; nothing where it is a plain one. */
+const missingOf = ({
+  taskCreateMissingQueueExchangeType: exchangeType = "direct",
+  taskCreateMissingQueueType: type = "classic",
+  taskCreateMissingQueues = true
+}: Configuration): Router.Options["createMissingQueues"] => {
+  if (!taskCreateMissingQueues) return false
+  if (type === "classic" && exchangeType === "direct") return undefined
+  return (name) => {
+    const queue = Queue.bindTo(Exchange.make(name, exchangeType), name)(Queue.make(name))
+    return type === "quorum" ? Queue.quorum(queue) : queue
+  }
+}
+
+/** Of all who send. */
+const sendingOf = (configuration: Configuration) => ({
+  defaultQueue: configuration.taskDefaultQueue,
+  routes: configuration.taskRoutes,
+  createMissingQueues: missingOf(configuration),
+  publishRetry: configuration.taskPublishRetry === false ? false : configuration.taskPublishRetryPolicy
+})
 
 /** `durable`, but for what was said; who does not wait for a confirm is not told what no queue took either. */
 const profileOf = ({ broker, taskAcksLate }: Configuration): Profile.Profile | undefined => {
@@ -60,8 +88,8 @@ const profileOf = ({ broker, taskAcksLate }: Configuration): Profile.Profile | u
 /** Of `Client.layerWith`. */
 export const client = (configuration: Configuration): Client.Options =>
   said({
+    ...sendingOf(configuration),
     queues: queuesOf(configuration),
-    defaultQueue: configuration.taskDefaultQueue,
     sendSentEvent: configuration.taskSendSentEvent,
     controlNamespace: configuration.controlExchange,
     profile: profileOf(configuration)
@@ -73,9 +101,10 @@ export const client = (configuration: Configuration): Client.Options =>
  */
 export const worker = (configuration: Configuration, cpus = 1): Worker.Options =>
   said({
+    ...sendingOf(configuration),
     queues: queuesOf(configuration),
+    direct: configuration.workerDirect,
     concurrency: configuration.workerConcurrency ?? cpus,
-    defaultQueue: configuration.taskDefaultQueue,
     profile: profileOf(configuration) ?? Profile.durable,
     prefetchMultiplier: configuration.workerPrefetchMultiplier,
     fetch: configuration.workerDisablePrefetch === true ? ("exact" as const) : undefined,
@@ -86,7 +115,8 @@ export const worker = (configuration: Configuration, cpus = 1): Worker.Options =
     timeLimit: configuration.taskTimeLimit,
     softTimeLimit: configuration.taskSoftTimeLimit,
     softTimeout: configuration.workerSoftShutdownTimeout,
-    controlNamespace: configuration.controlExchange
+    controlNamespace: configuration.controlExchange,
+    conf: Conf.ofConfiguration(configuration)
   })
 
 /** Of `Beat`, beside its entries. */

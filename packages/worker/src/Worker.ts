@@ -16,10 +16,12 @@
  * Pool
  * Connection
  * Events      <- Connection, Clock
- * Tasks       <- Shutdown, Timer, Pool, Connection, Events
+ * State       <- Clock
+ * Tasks       <- Shutdown, Timer, Pool, Connection, Events, State
  * Heart       <- Events, Tasks
- * Control     <- Clock, Connection, Events, Tasks
  * Autoscale   <- Tasks, Timer
+ * Control     <- Clock, Connection, Events, Tasks, Autoscale
+ * Mingle      <- Clock, Connection, Tasks, Control
  * ```
  */
 import type { Connection } from "@apium/hub/Connection"
@@ -34,6 +36,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Blueprint from "./Blueprint.ts"
 import type { ResultBackend } from "./client/ResultBackend.ts"
+import * as Router from "./client/Router.ts"
 import * as LogicalClock from "./events/LogicalClock.ts"
 import type { Pool } from "./execution/Pool.ts"
 import * as FiberPool from "./execution/pools/FiberPool.ts"
@@ -45,6 +48,8 @@ import * as ConnectionStep from "./steps/Connection.ts"
 import * as ControlStep from "./steps/Control.ts"
 import * as EventsStep from "./steps/Events.ts"
 import * as HeartStep from "./steps/Heart.ts"
+import * as MingleStep from "./steps/Mingle.ts"
+import * as StateStep from "./steps/State.ts"
 import * as TasksStep from "./steps/Tasks.ts"
 import type { Tasks } from "./task/Tasks.ts"
 
@@ -54,6 +59,8 @@ export interface Options<E = never, R = never>
   readonly queues: ReadonlyArray<Queue>
   /** How many tasks run at once. */
   readonly concurrency: number
+  /** Consume a queue of its own as well, for what is sent to this worker alone (Celery's `worker_direct`, `Queue.workerDirect`). Default `false`. */
+  readonly direct?: boolean | undefined
   /** The node name; default `celery@<hostname>`. */
   readonly name?: string | undefined
   /** Where handlers run; default `FiberPool.layer`. */
@@ -64,6 +71,16 @@ export interface Options<E = never, R = never>
   readonly heartbeatInterval?: Duration.Input | undefined
   /** What remote control's exchanges and queues are named after (Celery's `control_exchange`). Default `celery`. */
   readonly controlNamespace?: string | undefined
+  /**
+   * Learn from other workers, on each link, what was revoked, and tell them. Default: where there can be others (RabbitMQ, Redis), as
+   * Celery without `--without-mingle`. Nothing waits for it.
+   */
+  readonly mingle?: boolean | undefined
+  /**
+   * What `inspect conf` shows beside the options, by Celery's names: `{ broker_url: "amqp://..." }`. Passwords are covered before
+   * anybody sees them. Nothing else reads it.
+   */
+  readonly conf?: Readonly<Record<string, unknown>> | undefined
   /** Grow and shrink between these; `concurrency` is what it starts with. */
   readonly autoscale?: AutoscaleStep.Options | undefined
 }
@@ -92,6 +109,7 @@ const named = <A, E, R>(name: string | undefined, make: (hostname: string) => La
 /** The steps, for who wants others: see `Blueprint`. */
 export const blueprint = <E = never, R = never>(options: Options<E, R>) => {
   const { name, autoscale } = options
+  const consumed = (nodename: string) => Router.consumed(options.queues, { ...options, nodename })
   const pool: Layer.Layer<Pool, E, R> = options.pool ?? FiberPool.layer
   return Blueprint.make({
     Shutdown: { layer: Shutdown.layer(options) },
@@ -103,22 +121,39 @@ export const blueprint = <E = never, R = never>(options: Options<E, R>) => {
       requires: ["Connection", "Clock"],
       layer: named(name, (hostname) => EventsStep.layer({ hostname, events: options.events === true }))
     },
+    State: { requires: ["Clock"], layer: Layer.fresh(StateStep.layer) },
     Tasks: {
-      requires: ["Shutdown", "Timer", "Pool", "Connection", "Events"],
+      requires: ["Shutdown", "Timer", "Pool", "Connection", "Events", "State"],
       layer: named(name, (hostname) =>
-        TasksStep.layer({ ...options, hostname, profile: options.profile ?? Profile.durable })
+        TasksStep.layer({
+          ...options,
+          queues: consumed(hostname),
+          hostname,
+          profile: options.profile ?? Profile.durable
+        })
       )
     },
     Heart: { requires: ["Events", "Tasks"], layer: HeartStep.layer({ interval: options.heartbeatInterval }) },
-    Control: {
-      requires: ["Clock", "Connection", "Events", "Tasks"],
-      layer: named(name, (hostname) =>
-        ControlStep.layer({ hostname, queues: options.queues, namespace: options.controlNamespace })
-      )
-    },
     Autoscale: {
       requires: ["Tasks", "Timer"],
       layer: autoscale === undefined ? Layer.empty : AutoscaleStep.layer(autoscale)
+    },
+    Control: {
+      requires: ["Clock", "Connection", "Events", "Tasks", "Autoscale"],
+      layer: named(name, (hostname) =>
+        ControlStep.layer({
+          hostname,
+          queues: [...consumed(hostname), ...(options.otherQueues ?? [])],
+          namespace: options.controlNamespace,
+          settings: options
+        })
+      )
+    },
+    Mingle: {
+      requires: ["Clock", "Connection", "Tasks", "Control"],
+      layer: named(name, (hostname) =>
+        MingleStep.layer({ hostname, namespace: options.controlNamespace, mingle: options.mingle })
+      )
     }
   })
 }

@@ -36,6 +36,8 @@ import * as workerThreads from "./node/workerThreads.ts"
 export { InvalidPoolOption } from "./execution/pools/ChildPool.ts"
 export { layerHost } from "./node/host.ts"
 export { launch, run } from "./node/launch.ts"
+export { layerMessages } from "./node/messages.ts"
+export { layerStateDb } from "./node/stateDb.ts"
 
 /** What both pools want to know. */
 interface PoolOptions extends Omit<ChildPool.Options, "size" | "maxMemoryPerChild"> {

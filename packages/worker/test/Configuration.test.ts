@@ -158,11 +158,77 @@ describe("a key", () => {
   })
 })
 
+describe("routing", () => {
+  const byName = { queue: "feeds", routing_key: "feed.new", priority: 3 }
+  const here = { queue: "feeds", routingKey: "feed.new", priority: 3 }
+
+  it("is read in all of Celery's forms, and with the names of both", () => {
+    const route = () => undefined
+    const feeds = Queue.make("own")
+    const read = (task_routes: unknown) => Configuration.client(right({ task_routes })).routes
+    assert.deepStrictEqual(read({ "mail.send": "mail", "feeds.*": byName }), { "mail.send": "mail", "feeds.*": here })
+    assert.deepStrictEqual(read({ "feeds.*": here }), { "feeds.*": here })
+    assert.deepStrictEqual(
+      read([
+        [
+          ["feeds.*", byName],
+          [/video/, { queue: feeds }]
+        ],
+        { a: "b" },
+        route
+      ]),
+      [
+        [
+          ["feeds.*", here],
+          [/video/, { queue: feeds }]
+        ],
+        { a: "b" },
+        route
+      ]
+    )
+    assert.deepStrictEqual(read([["feeds.*", "feeds"]]), [["feeds.*", "feeds"]])
+    assert.strictEqual(read(route), route)
+    assert.deepStrictEqual(read([]), [])
+    assert.deepStrictEqual(Configuration.worker(right({ taskRoutes: { a: "b" } })).routes, { a: "b" })
+  })
+
+  it("says what becomes of queues that nobody described", () => {
+    const missing = (input: Record<string, unknown>) => Configuration.client(right(input)).createMissingQueues
+    assert.isUndefined(missing({ task_create_missing_queues: true, task_create_missing_queue_type: "classic" }))
+    assert.isFalse(missing({ task_create_missing_queues: false, task_create_missing_queue_type: "quorum" }))
+    const made = missing({ task_create_missing_queue_type: "quorum", task_create_missing_queue_exchange_type: "topic" })
+    if (typeof made !== "function") return assert.fail("it makes none")
+    const { arguments: args, bindings, name } = made("new")
+    assert.deepStrictEqual(
+      [name, args, bindings.map(({ exchange, routingKey }) => [exchange.name, exchange.type, routingKey])],
+      ["new", { "x-queue-type": "quorum" }, [["new", "topic", "new"]]]
+    )
+  })
+
+  it("says how often a publish is tried again, and whether a worker has a queue of its own", () => {
+    const retry = (input: Record<string, unknown>) => Configuration.worker(right(input)).publishRetry
+    assert.isUndefined(retry({}))
+    assert.isFalse(retry({ task_publish_retry: false, task_publish_retry_policy: { max_retries: 9 } }))
+    assert.deepStrictEqual(retry({ task_publish_retry_policy: { max_retries: null, interval_step: 0.5 } }), {
+      maxRetries: Number.POSITIVE_INFINITY,
+      intervalStep: Duration.millis(500)
+    })
+    assert.isTrue(Configuration.worker(right({ worker_direct: true })).direct)
+  })
+
+  it("gives a broadcast the default routing key, on which all of an app listen", () => {
+    const broadcast = Queue.broadcast("reload")
+    const input = { task_queues: [Queue.make("celery"), broadcast], task_default_routing_key: "app" }
+    const keys = Configuration.client(right(input)).queues?.[1]?.bindings.map(({ routingKey }) => routingKey)
+    assert.deepStrictEqual(keys, ["app", ""])
+  })
+})
+
 describe("what is wrong", () => {
   it("is said all at once", () => {
     const { problems } = refused({
       worker_concurrency: "four",
-      task_routes: { a: "b" },
+      task_annotations: { a: "b" },
       brokerurl: "x",
       CELERY_ACKS_LATE: true
     })
@@ -185,7 +251,18 @@ describe("what is wrong", () => {
     ["task_queues", ["mail"], "an object of queues"],
     ["task_queues", { mail: "mail" }, "mail takes an object"],
     ["task_queues", { mail: { routingkey: "x" } }, "there is no routingkey. Did you mean routing_key?"],
-    ["task_queues", { mail: { durable: 1 } }, "durable takes true or false"]
+    ["task_queues", { mail: { durable: 1 } }, "durable takes true or false"],
+    ["task_routes", "proj.routers.route", "no path of a Python function"],
+    ["task_routes", ["proj.routers.route"], "no path of a Python function"],
+    ["task_routes", { "feeds.*": 1 }, "feeds.* takes the name of a queue, or a route"],
+    ["task_routes", { "feeds.*": "" }, "feeds.* takes the name of a queue, or a route"],
+    ["task_routes", { "": "q" }, "a route is for a task without a name"],
+    ["task_routes", [{}, { a: { queu: "q" } }], "there is no queu. Did you mean queue?"],
+    ["task_routes", { a: { queue: "" } }, "queue takes the name of a queue, or a Queue value"],
+    ["task_routes", [[["a", { routing_key: 1 }]]], "routing_key takes a text"],
+    ["task_publish_retry_policy", { max_retries: -1 }, "max_retries takes a whole number, 0 or more, or null"],
+    ["task_publish_retry_policy", { retries: 1 }, "there is no retries"],
+    ["task_create_missing_queue_type", "stream", "classic, quorum"]
   ])("is said of %s: %s", (key, value, takes) => {
     const { message, problems } = refused({ [key]: value })
     assert.strictEqual(problems.length, 1)
@@ -244,7 +321,8 @@ describe("a configuration", () => {
     assert.deepStrictEqual(Configuration.worker(configuration, 8), {
       queues: [plain],
       concurrency: 8,
-      profile: Profile.durable
+      profile: Profile.durable,
+      conf: {}
     })
     assert.deepStrictEqual(Configuration.beat(configuration), {})
     assert.deepStrictEqual(Configuration.backend(configuration), { _tag: "memory", options: {} })
@@ -269,7 +347,10 @@ describe("a configuration", () => {
       task_default_queue: "mail",
       control_exchange: "proj"
     })
-    assert.deepStrictEqual(Configuration.worker(configuration), {
+    const { conf, ...options } = Configuration.worker(configuration)
+    // For `inspect conf`.
+    assert.deepInclude(conf, { worker_concurrency: 10, task_time_limit: Duration.seconds(30) })
+    assert.deepStrictEqual(options, {
       queues: [queueNamed("mail")],
       concurrency: 10,
       defaultQueue: "mail",

@@ -15,9 +15,11 @@ describe("examples/worker/steps.ts", () => {
         "Pool",
         "Connection",
         "Events      <- Connection, Clock",
-        "Tasks       <- Shutdown, Timer, Pool, Connection, Events",
+        "State       <- Clock",
+        "Tasks       <- Shutdown, Timer, Pool, Connection, Events, State",
         "Heart       <- Events, Tasks",
         "Autoscale   <- Tasks, Timer",
+        "Mingle      <- Clock, Connection, Tasks",
         "Report      <- Tasks"
       ])
       assert.deepStrictEqual(results, [11, 12, 13])

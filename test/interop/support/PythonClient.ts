@@ -10,24 +10,60 @@ export interface PythonClient {
 }
 
 const loop = `
-import json, os, sys, time, traceback
+import json, os, sys, time, traceback, uuid
 from celery import Celery, chain, chord, group, signature
+from celery.backends.asynchronous import Drainer
 from celery.canvas import chunks, xmap, xstarmap
-from celery.result import AsyncResult, GroupResult, allow_join_result
+from celery.result import AsyncResult, GroupResult, ResultSet, allow_join_result
 app = Celery("proj", broker=os.environ["BROKER"], backend=os.environ["BACKEND"])
 app.conf.update(json.loads(os.environ.get("CONF", "{}")))
+# How often a waiting client looks up from its socket: half a second is for people.
+Drainer.drain_events_until.__defaults__ = (None, 0.02, None, None)
+# As a project declares what another one runs: these are its own tasks, those of s() are names that it never heard of.
+def elsewhere(*args, **kwargs):
+    raise NotImplementedError("a worker runs it")
+for name in json.loads(os.environ.get("TASKS", "[]")):
+    globals()[name] = app.task(name="canvas." + name, typing=False)(elsewhere)
 def s(name, *args, **kwargs):
     return app.signature("proj." + name, args=args, kwargs=kwargs)
 def result(x, timeout=25):
-    return x.get(timeout=timeout)
+    return x.get(timeout=timeout, interval=0.01)
 def ready(x, timeout=15):
-    until = time.time() + timeout
-    while not x.ready() and time.time() < until:
-        time.sleep(0.02)
-    return x.ready()
+    return until(x.ready, timeout)
+def until(look, timeout=15):
+    end = time.time() + timeout
+    found = look()
+    while not found and time.time() < end:
+        time.sleep(0.01)
+        found = look()
+    return found
+# What was told under a key, when it was told so often; the last check finds whoever was told more often than that.
+expected = {}
+def key():
+    return str(uuid.uuid4())
+def heard(key):
+    return told.delay(key).get(timeout=25)
+def calls(key, times):
+    expected[key] = times
+    until(lambda: len(heard(key)) >= times)
+    return heard(key)
+def raised(x):
+    found = failure(x)
+    return found and found[0].split(".")[-1]
+# A step's result is stored after what follows it was sent: all of a chain, when each of it has ended.
+def ended(x):
+    values = [result(x)]
+    while x.parent:
+        x = x.parent
+        values.append(result(x))
+    return values
+# What get() raises may be the failure of a step before it; this is of its own.
+def own(x):
+    ready(x)
+    return type(x.result).__name__
 def failure(x, timeout=25):
     try:
-        x.get(timeout=timeout)
+        x.get(timeout=timeout, interval=0.01)
     except Exception as exc:
         return [type(exc).__module__ + "." + type(exc).__name__, [repr(arg) for arg in exc.args]]
     return None

@@ -56,6 +56,8 @@ export interface Fleet {
   ) => Effect.Effect<ReadonlyArray<string>>
   /** RabbitMQ may answer before what was given back a moment ago is back, and Redis waits for leases: ask `until` it is. */
   readonly queue: Effect.Effect<Counts>
+  /** What is in a queue, which is empty then. */
+  readonly take: (queue: string) => Effect.Effect<ReadonlyArray<Message.Message>>
   /** What is in its dead-letter queue, which is empty then. */
   readonly dead: Effect.Effect<ReadonlyArray<Message.Message>>
   /** Waits until nothing is left in the queue, or in anybody's hands. */
@@ -141,6 +143,7 @@ export const make = (script: Partial<Script> = {}): Effect.Effect<Fleet, never, 
           return ids
         }).pipe(Effect.orDie),
       queue: broker.counts(name),
+      take,
       dead: Effect.andThen(
         Effect.orDie(connection.declare({ queues: [Queue.make(DeadLetter.queueOf(name))] })),
         take(DeadLetter.queueOf(name))

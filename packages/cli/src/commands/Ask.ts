@@ -39,27 +39,33 @@ const target = ({ destination }: Asked) => ({ destination: Option.getOrUndefined
 
 /** Prints each answer as it comes. None is 69, as with Celery. */
 export const ask = Effect.fnUntraced(function* (
-  group: "inspect" | "control",
+  group: "inspect" | "control" | "status",
   method: string,
   args: Arguments,
   asked: Asked
 ) {
   const shared = yield* root
-  const replies = yield* Local.provide(shared, { command: `${group} ${method}` }, ({ local }) => {
-    const options = { ...target(asked), timeout: asked.timeout, limit: local ? 1 : undefined }
-    const seen: Array<Mailbox.Reply> = []
-    return Control.broadcast(method, args, options).pipe(
-      Stream.runForEach((reply) => {
-        seen.push(reply)
-        return asked.json ? Effect.void : Console.log(Replies.format(reply))
-      }),
-      Effect.mapError((error) => new Failed({ text: `The workers could not be asked: ${messageOf(error)}` })),
-      Effect.as(seen)
-    )
-  })
+  const replies = yield* Local.provide(
+    shared,
+    { command: group === "status" ? group : `${group} ${method}` },
+    ({ local }) => {
+      const options = { ...target(asked), timeout: asked.timeout, limit: local ? 1 : undefined }
+      const seen: Array<Mailbox.Reply> = []
+      return Control.broadcast(method, args, options).pipe(
+        Stream.runForEach((reply) => {
+          seen.push(reply)
+          return asked.json
+            ? Effect.void
+            : Console.log(group === "status" ? Replies.head(reply) : Replies.format(reply))
+        }),
+        Effect.mapError((error) => new Failed({ text: `The workers could not be asked: ${messageOf(error)}` })),
+        Effect.as(seen)
+      )
+    }
+  )
   if (replies.length === 0) return yield* new Unavailable({ text: "No nodes replied within time constraint" })
   if (asked.json) yield* Console.log(Replies.json(replies))
-  else if (group === "inspect") yield* Console.log(Replies.count(replies.length))
+  else if (group !== "control") yield* Console.log(Replies.count(replies.length))
 })
 
 /** For what no worker answers. */

@@ -50,6 +50,62 @@ const timeLimit = Command.make(
   ({ hard, soft, task }) => asking("time_limit", { task_name: task, soft, hard: Option.getOrNull(hard) })
 ).pipe(Command.withDescription("Limit how long a task may run, from its next run on"))
 
+const stamped = Command.make(
+  "revoke_by_stamped_headers",
+  { headers: Argument.String("header=value").pipe(Argument.withDescription("A stamp"), Argument.atLeast(1)) },
+  ({ headers }) => asking("revoke_by_stamped_headers", { headers })
+).pipe(Command.withDescription("Do not run tasks with one of these stamps; those that run go on"))
+
+const slots = (method: "pool_grow" | "pool_shrink", description: string) =>
+  Command.make(
+    method,
+    {
+      n: Argument.Int("N").pipe(
+        Argument.filter(
+          (value) => value > 0,
+          () => "at least 1"
+        ),
+        Argument.withDefault(1)
+      )
+    },
+    ({ n }) => asking(method, { n })
+  ).pipe(Command.withDescription(description))
+
+const scale = Command.make(
+  "autoscale",
+  {
+    max: Argument.Int("max").pipe(Argument.withDescription("How many tasks at once at most")),
+    min: Argument.Int("min").pipe(Argument.withDescription("And at least"), Argument.optional)
+  },
+  ({ max, min }) => asking("autoscale", { max, min: Option.getOrNull(min) })
+).pipe(Command.withDescription("Between how many slots workers scale themselves that were started with --autoscale"))
+
+const queue = Argument.String("queue").pipe(Argument.withDescription("The name of a queue"))
+
+const part = (name: string, description: string) =>
+  Argument.String(name).pipe(Argument.withDescription(description), Argument.optional)
+
+const addConsumer = Command.make(
+  "add_consumer",
+  {
+    queue,
+    exchange: part("exchange", "Default: called as the queue"),
+    type: part("type", "Of the exchange; default: direct"),
+    routingKey: part("routing_key", "Default: called as the queue")
+  },
+  ({ exchange, queue, routingKey, type }) =>
+    asking("add_consumer", {
+      queue,
+      exchange: Option.getOrNull(exchange),
+      exchange_type: Option.getOrNull(type),
+      routing_key: Option.getOrNull(routingKey)
+    })
+).pipe(Command.withDescription("Consume this queue, too"))
+
+const cancelConsumer = Command.make("cancel_consumer", { queue }, ({ queue }) =>
+  asking("cancel_consumer", { queue })
+).pipe(Command.withDescription("Do not consume this queue any more; what was taken of it is finished"))
+
 const change = (method: string, description: string) =>
   Command.make(method, {}, () => asking(method, {})).pipe(Command.withDescription(description))
 
@@ -63,6 +119,7 @@ export const command = group.pipe(
   Command.withExamples([
     { command: "apium control revoke 0f8fad5b-d9cb-469f-a165-70867728950e", description: "Do not run a task" },
     { command: "apium control rate_limit proj.mail 10/m", description: "At most ten a minute in each worker" },
+    { command: "apium control add_consumer mail -d celery@a", description: "Consume another queue" },
     { command: "apium control shutdown -d celery@a", description: "Stop one worker" }
   ]),
   Command.withSubcommands([
@@ -70,6 +127,14 @@ export const command = group.pipe(
     terminate,
     rateLimit,
     timeLimit,
+    stamped,
+    addConsumer,
+    cancelConsumer,
+    slots("pool_grow", "Run so many tasks more at once; default: 1"),
+    slots("pool_shrink", "Run so many tasks fewer at once; default: 1"),
+    change("pool_restart", "A new pool, of Python's workers with worker_pool_restarts"),
+    scale,
+    change("heartbeat", "Send a heartbeat now"),
     change("enable_events", "Send task events from now on"),
     change("disable_events", "Send no task events any more"),
     shutdown

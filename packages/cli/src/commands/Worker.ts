@@ -4,9 +4,10 @@ import * as Beat from "@apium/worker/beat/Beat"
 import * as FiberPool from "@apium/worker/execution/pools/FiberPool"
 import * as InlinePool from "@apium/worker/execution/pools/InlinePool"
 import type { Pool } from "@apium/worker/execution/Pool"
-import { launch, layerProcessPool, layerThreadPool } from "@apium/worker/node"
+import { launch, layerProcessPool, layerStateDb, layerThreadPool } from "@apium/worker/node"
 import * as Profile from "@apium/worker/Profile"
 import { Tasks } from "@apium/worker/task/Tasks"
+import * as Router from "@apium/worker/client/Router"
 import * as Worker from "@apium/worker/Worker"
 import * as Command from "effect/cli/Command"
 import type * as Flag from "effect/cli/Flag"
@@ -143,6 +144,12 @@ const sizeOf = ({ autoscale, concurrency, pool }: Flags, cpus: number): number =
   })
 }
 
+const stateOf = ({ statedb }: Flags, nodename: string) =>
+  Option.match(statedb, {
+    onNone: () => Layer.empty,
+    onSome: (file) => layerStateDb(NodeName.file(file, nodename))
+  })
+
 /** Everything there is to do once it is known what is wanted; all of it ends by a signal. */
 const worker = Effect.fnUntraced(function* (name: string, flags: Flags, broker: Broker.Broker) {
   const app = yield* AppModule.load(name)
@@ -151,11 +158,14 @@ const worker = Effect.fnUntraced(function* (name: string, flags: Flags, broker: 
   }
   const { cpus, hostname } = yield* Host
   const nodename = NodeName.expand(flags.hostname, hostname)
-  const queues = AppModule.queuesOf(app, flags.queues)
+  const queues = yield* AppModule.queuesOf(app, flags.queues)
   const size = sizeOf(flags, cpus)
   const live = Worker.layer({
     name: nodename,
     queues,
+    otherQueues: app.queues,
+    ...app.routing,
+    direct: app.direct,
     concurrency: size,
     pool: poolOf(flags, app.url, size),
     events: flags.events,
@@ -167,12 +177,21 @@ const worker = Effect.fnUntraced(function* (name: string, flags: Flags, broker: 
     softTimeLimit: Option.getOrUndefined(flags.softTimeLimit),
     softTimeout: Option.getOrUndefined(flags.softShutdownTimeout),
     remapSigterm: yield* remapSigterm,
+    mingle: flags.withoutMingle ? false : undefined,
+    conf: { broker_url: broker.transport, result_backend: broker.results, worker_pool: flags.pool },
     middleware: Log.shows(flags.loglevel, "error") ? [TaskLog.middleware] : []
   })
   return ready(broker, flags.beat).pipe(
     Layer.provideMerge(flags.beat ? periodic(app.schedule) : Layer.empty),
-    Layer.provideMerge(live),
-    Layer.provide(banner(flags, { app: name, nodename, queues }, broker, size)),
+    Layer.provideMerge(Layer.provide(live, stateOf(flags, nodename))),
+    Layer.provide(
+      banner(
+        flags,
+        { app: name, nodename, queues: Router.consumed(queues, { direct: app.direct, nodename }) },
+        broker,
+        size
+      )
+    ),
     Layer.provide(Start.tasks(app)),
     Layer.provide(Start.client(app, broker))
   )

@@ -155,9 +155,9 @@ const reprBytes = (bytes: Uint8Array): string => {
   return body.includes('"') ? `b'${body.replaceAll("'", "\\'")}'` : `b"${body}"`
 }
 
-/** Python's repr of an exception: `ValueError('bad', 1)`. */
+/** Python's repr of an exception: `ValueError('bad', 1)`. Of a class within a class it is the name of the inner one. */
 export const exceptionRepr = (type: string, args: ReadonlyArray<unknown>): string =>
-  `${type}(${args.map((arg) => repr(arg)).join(", ")})`
+  `${type.slice(type.lastIndexOf(".") + 1)}(${args.map((arg) => repr(arg)).join(", ")})`
 
 // ------------------------------------------------------------------ saferepr
 

@@ -197,6 +197,20 @@ export const decodeFailure = (result: unknown): Failure | undefined => {
   }
 }
 
+/**
+ * Since 5.3 Python puts an exception that does not survive pickle (its class takes other arguments than it hands on) into another:
+ * `UnpickleableExceptionWrapper` of `celery/utils/serialization.py`, with module, class, arguments and text. This is the one inside.
+ */
+export const unwrapFailure = (failure: Failure): Failure => {
+  if (failure.excType !== "UnpickleableExceptionWrapper" || failure.excModule !== "celery.utils.serialization") {
+    return failure
+  }
+  const [excModule, excType, excMessage] = failure.excMessage
+  return typeof excModule === "string" && typeof excType === "string" && Array.isArray(excMessage)
+    ? { excType, excMessage: excMessage as ReadonlyArray<KombuJson>, excModule }
+    : failure
+}
+
 // ------------------------------------------------------------------ trees
 
 /** `[[id, parent], children]`. */

@@ -31,8 +31,8 @@ export class InvalidSignature extends Data.TaggedError("InvalidSignature")<{
   readonly path: string
 }> {}
 
-/** Levels of signatures within signatures (links of links, groups of chains). */
-export const maxDepth = 128
+/** Levels of signatures within signatures (links of links, groups of chains). A chain of chords has two for each of them. */
+export const maxDepth = 256
 
 const invalid = (path: string, wanted: string, found: unknown): InvalidSignature =>
   new InvalidSignature({ message: `${path} should be ${wanted}, and is ${describe(found)}`, path })

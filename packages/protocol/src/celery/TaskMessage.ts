@@ -270,6 +270,11 @@ const readHeaders = (wire: Fields, where: string): TaskHeaders => {
     if (value === null || typeof value === "string") return value
     throw invalid(`${where}.${key}`, "a string or null", value, named)
   }
+  // For people alone. A name of Python's with half a character in it (`surrogateescape`, of any file system) is no UTF-8 over AMQP.
+  const shown = (key: string): string | null => {
+    const value = field(wire, key)
+    return value instanceof Uint8Array ? new TextDecoder().decode(value) : text(key)
+  }
   const number = (key: string): number | null => toNumber(field(wire, key), `${where}.${key}`, named)
 
   const retries = number("retries") ?? 0
@@ -299,8 +304,8 @@ const readHeaders = (wire: Fields, where: string): TaskHeaders => {
     timelimit: readLimits(field(wire, "timelimit"), `${where}.timelimit`, named),
     rootId: text("root_id") ?? id,
     parentId: text("parent_id"),
-    argsrepr: text("argsrepr"),
-    kwargsrepr: text("kwargsrepr"),
+    argsrepr: shown("argsrepr"),
+    kwargsrepr: shown("kwargsrepr"),
     origin: text("origin"),
     ignoreResult,
     replacedTaskNesting: number("replaced_task_nesting") ?? 0,

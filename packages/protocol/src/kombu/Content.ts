@@ -7,6 +7,7 @@
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
+import { transcode } from "../internal/transcode.ts"
 import * as Json from "./Json.ts"
 
 /** The content is of a type that this consumer did not agree to read. */
@@ -43,11 +44,27 @@ export interface Serializer {
 const encoder = new TextEncoder()
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-const scratch = new Uint8Array(4096)
+/** Octets that short texts share, as those of a Buffer do in Node.js. */
+const slabSize = 8192
+let slab: Uint8Array = new Uint8Array(0)
+let at = 0
 
-/** As exact a buffer as `encode` should give: V8's holds three octets for each character of a string, for good. */
-const encodeText = (text: string): Uint8Array =>
-  text.length * 3 <= scratch.length ? scratch.slice(0, encoder.encodeInto(text, scratch).written) : encoder.encode(text)
+/**
+ * FAST: a buffer of its own takes 0.4 us for a short text, and its place in a slab 0.1, with less garbage; who keeps one keeps 8 KiB at most. A long text
+ * gets what V8's `encode` gives, which holds three octets for each character of a string, for good.
+ */
+const encodeText = (text: string): Uint8Array => {
+  // In UTF-8 no unit of a string takes more than three octets.
+  const most = text.length * 3
+  if (most > slabSize / 2) return encoder.encode(text)
+  if (at + most > slab.length) {
+    slab = new Uint8Array(slabSize)
+    at = 0
+  }
+  const begun = at
+  at += encoder.encodeInto(text, slab.subarray(begun)).written
+  return slab.subarray(begun, at)
+}
 
 /** The default of Celery, and the only one accepted by default: {@link Json}. */
 export const json: Serializer = {
@@ -116,14 +133,16 @@ export const registry = (
 export const accepting = (self: Registry, accept: Iterable<string>): Registry =>
   registry([...self.byContentType.values()], { accept })
 
-/** Content types of the names that kombu knows and this module does not bring. */
+/** Content types of the names that Kombu and Celery know and this module does not bring. */
 const knownTypes: ReadonlyMap<string, string> = new Map([
   ["msgpack", "application/x-msgpack"],
   ["yaml", "application/x-yaml"],
-  ["pickle", "application/x-python-serialize"]
+  ["pickle", "application/x-python-serialize"],
+  ["auth", "application/data"]
 ])
 
-const pickleRefused =
+/** Why, and what to do. */
+export const pickleRefused =
   "pickle is refused always: reading one runs code its sender chose. Let the sender use json (task_serializer = 'json')"
 
 const remedies: ReadonlyMap<string, string> = new Map([
@@ -132,7 +151,8 @@ const remedies: ReadonlyMap<string, string> = new Map([
     "add msgpack from @apium/protocol/kombu/Msgpack to the registry (it needs the package @msgpack/msgpack)"
   ],
   ["application/x-yaml", "add yaml from @apium/protocol/kombu/Yaml to the registry"],
-  ["application/x-python-serialize", pickleRefused]
+  ["application/x-python-serialize", pickleRefused],
+  ["application/data", "signed messages (auth) need Security.layer of @apium/hub/Security, with a key and certificates"]
 ])
 
 const quote = (name: string): string => JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}...` : name)
@@ -147,7 +167,8 @@ const disallowed = (self: Registry, contentType: string): ContentDisallowed => {
   return new ContentDisallowed({ contentType, message })
 }
 
-const unwritable = (self: Registry, name: string): ContentDisallowed => {
+/** Why there is no serializer of this name, or content type: for who asks before there is a message. */
+export const missing = (self: Registry, name: string): ContentDisallowed => {
   const contentType = knownTypes.get(name) ?? name
   const remedy =
     contentType === "application/x-python-serialize"
@@ -155,9 +176,13 @@ const unwritable = (self: Registry, name: string): ContentDisallowed => {
       : (remedies.get(contentType) ?? "add a serializer of that name to the registry")
   return new ContentDisallowed({
     contentType,
-    message: `There is no serializer ${quote(name)} to write with (there are ${[...self.byName.keys()].join(", ")}): ${remedy}`
+    message: `There is no serializer ${quote(name)} (there are ${[...self.byName.keys()].join(", ")}): ${remedy}`
   })
 }
+
+/** What a body is when nobody says so: octets, as in kombu. */
+export const typeOf = (contentType: string | undefined): string =>
+  contentType === undefined || contentType === "" ? bytes.contentType : bare(contentType)
 
 /** The media type without parameters, lower case: some senders write `application/json; charset=utf-8`. */
 const bare = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
@@ -210,7 +235,7 @@ export interface Encoded {
 /** Writes a value with the serializer of that name (or content type), or throws {@link ContentDisallowed} or {@link EncodeFailed}. */
 export const encodeUnsafe = (self: Registry, name: string, value: unknown): Encoded => {
   const serializer = self.byName.get(name) ?? self.byContentType.get(name)
-  if (serializer === undefined) throw unwritable(self, name)
+  if (serializer === undefined) throw missing(self, name)
   try {
     const { contentType, contentEncoding } = serializer
     return { body: serializer.encode(value), contentType, contentEncoding }
@@ -239,25 +264,6 @@ const isForeign = (serializer: Serializer, encoding: string | undefined): encodi
   encoding !== "utf-8" &&
   serializer.contentEncoding === "utf-8" &&
   !["", "utf8", "us-ascii", "ascii", "binary", "ascii-8bit"].includes(encoding.toLowerCase())
-
-/** Python's spellings that the Encoding Standard does not list. */
-const labels: ReadonlyMap<string, string> = new Map([
-  ["latin-1", "latin1"],
-  ["latin_1", "latin1"],
-  ["utf_8", "utf-8"],
-  ["utf-16", "utf-16le"]
-])
-
-const transcode = (body: Uint8Array, encoding: string): Uint8Array => {
-  const label = encoding.toLowerCase()
-  let decoder: TextDecoder
-  try {
-    decoder = new TextDecoder(labels.get(label) ?? label, { fatal: true })
-  } catch {
-    throw new TypeError(`its content_encoding ${quote(encoding)} is not known`)
-  }
-  return encoder.encode(decoder.decode(body))
-}
 
 // ------------------------------------------------------------------ compression
 

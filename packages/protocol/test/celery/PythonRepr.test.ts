@@ -106,5 +106,6 @@ describe("repr", () => {
   it("shows exceptions", () => {
     assert.strictEqual(PythonRepr.exceptionRepr("ValueError", ["bad", 1]), "ValueError('bad', 1)")
     assert.strictEqual(PythonRepr.exceptionRepr("KeyError", []), "KeyError()")
+    assert.strictEqual(PythonRepr.exceptionRepr("Order.Refused", ["late"]), "Refused('late')")
   })
 })

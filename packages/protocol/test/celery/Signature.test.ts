@@ -61,6 +61,6 @@ describe("Signature", () => {
   it("bounds the depth", () => {
     let deep: unknown = { task: "t" }
     for (let level = 0; level < 10_000; level++) deep = { task: "celery.chain", kwargs: { tasks: [deep] } }
-    assert.include(failure(deep).message, "128 signatures deep")
+    assert.include(failure(deep).message, "256 signatures deep")
   })
 })

@@ -95,6 +95,14 @@ describe("protocol 2", () => {
     if (wire.task === "t.add") assert.strictEqual((error as TaskMessage.InvalidTask).task, "t.add")
   })
 
+  it("shows what it can of arguments that are no UTF-8", () => {
+    // What py-amqp writes of "a\udc80b", a file's name by `surrogateescape`.
+    const argsrepr = new Uint8Array([0x61, 0xed, 0xb2, 0x80, 0x62])
+    const message = TaskMessage.decodeUnsafe({ ...headers, argsrepr, kwargsrepr: argsrepr }, body)
+    assert.match(message.headers.argsrepr ?? "", /^a\ufffd+b$/)
+    assert.match(message.headers.kwargsrepr ?? "", /^a\ufffd+b$/)
+  })
+
   it("refuses a negative number of retries", () => {
     assert.include(failure({ ...headers, retries: -1 }, body).message, "0 or more")
   })

@@ -33,6 +33,15 @@ describe("registry", () => {
     assert.deepStrictEqual(Content.decodeUnsafe(registry, Uint8Array.of(255), undefined), Uint8Array.of(255))
   })
 
+  it("leaves what was written before as it is, whatever is written after it", () => {
+    const texts = Array.from({ length: 600 }, (_, index) => ["x", "é", "€", "𝄞"][index % 4]!.repeat(index * 3))
+    const bodies = texts.map((text) => Content.encodeUnsafe(registry, "json", text).body)
+    assert.deepStrictEqual(
+      bodies.map((body) => Content.decodeUnsafe(registry, body, "application/json", "utf-8")),
+      texts
+    )
+  })
+
   it("honours the content encoding", () => {
     assert.strictEqual(Content.decodeUnsafe(registry, Uint8Array.of(0xe5), "text/plain", "latin-1"), "å")
     assert.strictEqual(Content.decodeUnsafe(registry, utf8("a"), "text/plain", "us-ascii"), "a")

@@ -3,6 +3,7 @@
  * task, a chain is its first step with the others on board, a group is all of its members, a chord all of its header with the body on
  * board of each. Pure: everything is worked out, and refused, before anything is sent.
  */
+import { HubError } from "@apium/hub/HubError"
 import type { ResultTuple } from "@apium/protocol/celery/ResultMessage"
 import * as Signature from "@apium/protocol/celery/Signature"
 import * as Data from "effect/Data"
@@ -39,7 +40,7 @@ const refuse = (task: string, why: string): never => {
   throw new SignatureRefused({ message: `${task} cannot be sent: ${why}` })
 }
 
-/** Throws {@link SignatureRefused}. */
+/** Throws {@link SignatureRefused}, and a `HubError` for where it is to go. */
 export const planUnsafe = (
   signatures: ReadonlyArray<readonly [signature: Signature.Signature, given: Given]>,
   sender: Sender
@@ -76,6 +77,7 @@ export const planUnsafe = (
         try {
           messages.push(Options.outgoingUnsafe(task, { args, kwargs }, options, given, sender))
         } catch (error) {
+          if (error instanceof HubError) throw error
           refuse(task, (error as Error).message)
         }
       }
@@ -109,7 +111,7 @@ export const planUnsafe = (
       const result = plan(signature, given)
       if (result !== undefined) results.push(result)
     } catch (error) {
-      if (error instanceof SignatureRefused) throw error
+      if (error instanceof SignatureRefused || error instanceof HubError) throw error
       throw new SignatureRefused({ message: (error as Error).message })
     }
   }

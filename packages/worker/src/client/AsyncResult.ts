@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Wire } from "../task/Task.ts"
+import * as PythonError from "../task/PythonError.ts"
 import { fieldsOf, TaskFailed } from "../task/TaskError.ts"
 import type { GroupResult } from "./GroupResult.ts"
 import type { ResultBackend } from "./ResultBackend.ts"
@@ -153,14 +154,13 @@ export const conclude = <A, E>(
       })
     )
   }
-  const failure = ResultMessage.decodeFailure(message.result) ?? {
-    excType: "Exception",
-    excMessage: [],
-    excModule: "builtins"
-  }
+  const failure = ResultMessage.unwrapFailure(
+    ResultMessage.decodeFailure(message.result) ?? { excType: "Exception", excMessage: [], excModule: "builtins" }
+  )
   const untyped = Effect.fail<E | TaskFailed>(failed(message, failure))
-  const fields = fieldsOf(failure)
-  return error === undefined || Option.isNone(fields)
+  if (error === undefined) return untyped
+  const fields: Option.Option<unknown> = Option.orElse(PythonError.fieldsOf(error, failure), () => fieldsOf(failure))
+  return Option.isNone(fields)
     ? untyped
     : Effect.matchEffect(Schema.decodeUnknownEffect(error)(fields.value), {
         onFailure: () => untyped,

@@ -28,6 +28,9 @@ import { Client, encoder, type Sent } from "./Client.ts"
 import type { Call, SendOptions } from "./SendOptions.ts"
 import * as Signature from "./Signature.ts"
 import type { Any, Leaf, Leaves } from "./Signature.ts"
+import * as Stamps from "./Stamps.ts"
+
+export type { Headers as Stamps, Visitor } from "./Stamps.ts"
 
 type In<S> = S extends Signature.Signature<infer I, unknown, unknown, boolean> ? I : never
 type Out<S> = S extends Signature.Signature<never, infer A, unknown, boolean> ? A : never
@@ -155,7 +158,8 @@ const over = <P extends Params, A, E>(
             ...(queue === undefined ? undefined : { queue }),
             ...(priority === undefined ? undefined : { priority })
           },
-          subtaskType: `x${kind}`,
+          // No `subtaskType`: Python's xmap and xstarmap forget their options when a worker sends them (celery/canvas.py `_basemap.apply_async`), and
+          // with the id whoever waits for a map that is not the first step.
           immutable: true
         })
     ),
@@ -187,6 +191,35 @@ export const chunks = <P extends Params, A, E>(
   return group(parts)
 }
 
+/**
+ * The same, with stamps on every task in it, callbacks and errbacks included: labels that a worker shows and keeps with an extended
+ * result, that retries and later steps carry on, and by which tasks are revoked (`Control.revokeByStampedHeaders`).
+ *
+ * ```ts
+ * Canvas.stamp(sum, { monitoring_id: "abc" })
+ * Canvas.stamp(sum, { onSignature: () => ({ monitoring_id: crypto.randomUUID() }) }) // each its own, drawn when it is sent
+ * ```
+ */
+export const stamp = <I, A, E, M extends boolean>(
+  signature: Signature.Signature<I, A, E, M>,
+  stamps: Stamps.Visitor | Stamps.Headers,
+  options?: Stamps.Options
+): Signature.Signature<I, A, E, M> => ({
+  ...signature,
+  wire: Effect.flatMap(signature.wire, (wire) =>
+    Effect.try({
+      try: () => Stamps.stampUnsafe(wire, stamps, options),
+      catch: (error) =>
+        new HubError({
+          reason: new EncodeFailed({
+            what: `the stamps of ${wire.task}`,
+            text: error instanceof Error ? error.message : String(error)
+          })
+        })
+    })
+  )
+})
+
 /** Sends a canvas that has all it needs, with options for the whole of it. */
 export const applyAsync = <A, E, M extends boolean>(
   signature: Signature.Signature<Signature.Complete, A, E, M>,
@@ -201,7 +234,7 @@ export const delay = <A, E, M extends boolean>(
 
 /**
  * From a handler: a signature, or a canvas, runs in the place of this task, with its id, its callbacks, the rest of its chain and its part
- * in its chord. Of a group the result is the list (Celery's `self.replace`).
+ * in its chord, and with its stamps where it has none of that name. Of a group the result is the list (Celery's `self.replace`).
  */
 export const replace = <A, E, M extends boolean>(
   signature: Signature.Signature<Signature.Complete, A, E, M>

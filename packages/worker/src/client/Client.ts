@@ -21,6 +21,7 @@ import * as SentEvent from "../events/SentEvent.ts"
 import type { Params } from "../task/Binding.ts"
 import type { PayloadOf, Task, TaskOptions } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
+import * as Tracing from "../Tracing.ts"
 import * as Apply from "./Apply.ts"
 import * as AsyncResult from "./AsyncResult.ts"
 import * as Dispatch from "./Dispatch.ts"
@@ -28,7 +29,9 @@ import * as GroupResult from "./GroupResult.ts"
 import * as Publisher from "./Publisher.ts"
 import { ResultBackend } from "./ResultBackend.ts"
 import { type Call, type Moment, outgoingUnsafe, type SendOptions } from "./SendOptions.ts"
+import * as Router from "./Router.ts"
 import * as Signature from "./Signature.ts"
+import * as TracedPublisher from "./TracedPublisher.ts"
 
 export type { SendOptions } from "./SendOptions.ts"
 
@@ -78,7 +81,7 @@ export class Client extends Context.Service<
     Layer.effect(Client, make(options))
 }
 
-export interface Options extends Publisher.Options {
+export interface Options extends Publisher.Options, Pick<Router.Options, "routes" | "createMissingQueues"> {
   /**
    * Queues that are not Celery's plain ones (quorum, priorities, other bindings); declared as given when sent to. The worker's
    * and the client's have to agree: a broker refuses (406) a queue that is there with other properties.
@@ -93,10 +96,11 @@ export interface Options extends Publisher.Options {
 }
 
 /** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
-const moment: Effect.Effect<Moment> = Effect.withFiber(({ context }) =>
+const moment: Effect.Effect<Moment> = Effect.withFiber((fiber) =>
   Effect.succeed({
-    now: Context.get(context, Clock.Clock).currentTimeMillisUnsafe(),
-    parent: Option.getOrUndefined(Context.getOption(context, TaskContext)),
+    now: Context.get(fiber.context, Clock.Clock).currentTimeMillisUnsafe(),
+    parent: Option.getOrUndefined(Context.getOption(fiber.context, TaskContext)),
+    trace: Tracing.headersOf(fiber),
     replyTo: undefined,
     link: null,
     linkError: null
@@ -109,8 +113,11 @@ const make = Effect.fnUntraced(function* (
   const connection = yield* Connection
   const backend = yield* ResultBackend
   const host = yield* Host
-  const publisher = Publisher.make(connection, options.queues ?? [], options)
-  const defaultQueue = options.defaultQueue ?? "celery"
+  const publisher = TracedPublisher.make(
+    Publisher.make(connection, options, yield* Publisher.writing),
+    connection.transport
+  )
+  const router = Router.make(options)
   const origin = `gen${host.pid}@${host.hostname}`
   const said =
     options.sendSentEvent === true
@@ -127,7 +134,7 @@ const make = Effect.fnUntraced(function* (
           return { ...(yield* plain), link: yield* Signature.wires(link), linkError: yield* Signature.wires(linkError) }
         })
   // One id per client, and always sent, as Celery's.
-  const sender = { client: crypto.randomUUID(), defaultQueue, origin }
+  const sender = { client: crypto.randomUUID(), router, origin, publishRetry: options.publishRetry }
 
   /** A time that is none is the caller's mistake, and no defect. */
   const outgoing = (
@@ -140,6 +147,7 @@ const make = Effect.fnUntraced(function* (
     try {
       return Effect.succeed(outgoingUnsafe(name, call, task, send, when, sender))
     } catch (error) {
+      if (error instanceof HubError) return Effect.fail(error)
       const text = error instanceof Error ? error.message : String(error)
       return Effect.fail(refused("the options of a task", text))
     }
@@ -184,17 +192,22 @@ const make = Effect.fnUntraced(function* (
 
   const plan = (
     wire: WireSignature,
-    { now, parent, replyTo = sender.client }: Moment
+    { now, parent, replyTo = sender.client, trace }: Moment
   ): Effect.Effect<Apply.Plan, HubError> =>
     Effect.try({
       try: () =>
-        Apply.planUnsafe([[wire, { args: [], chain: [], rootId: parent?.rootId, parentId: parent?.id, replyTo }]], {
-          now,
-          optionsOf: () => undefined,
-          defaultQueue,
-          origin
-        }),
-      catch: (error) => refused("a canvas", (error as Apply.SignatureRefused).message)
+        Apply.planUnsafe(
+          [[wire, { args: [], chain: [], rootId: parent?.rootId, parentId: parent?.id, replyTo, trace }]],
+          {
+            now,
+            optionsOf: () => undefined,
+            router,
+            origin,
+            publishRetry: options.publishRetry
+          }
+        ),
+      catch: (error) =>
+        error instanceof HubError ? error : refused("a canvas", (error as Apply.SignatureRefused).message)
     })
 
   const apply = <A, E, M extends boolean>(

@@ -1,26 +1,23 @@
 /**
  * Task messages onto queues: what the client sends and what a worker sends again (celery/app/amqp.py `send_task_message`).
- * The queue, its exchange and its binding are declared first, once per link; the publish itself goes to the default exchange
- * with the queue's name as routing key, as Celery's does.
+ * What the destination says is declared first, once per link: the queue, its exchange and its binding (`Router`).
  */
+import * as Compression from "@apium/hub/Compression"
 import type { Connection } from "@apium/hub/Connection"
 import type { Arguments } from "@apium/hub/Exchange"
-import * as Exchange from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
 import type { Message, Route } from "@apium/hub/Message"
-import * as Queue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import type { Topology } from "@apium/hub/Topology"
-import type * as Content from "@apium/protocol/kombu/Content"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Profile from "../Profile.ts"
+import * as PublishRetry from "./PublishRetry.ts"
+import type { Destination } from "./Router.ts"
 
 export interface Outgoing {
   readonly task: Omit<TaskMessage.TaskMessage, "protocol">
-  /** A queue by name, or an exchange that somebody else declares and binds. */
-  readonly to: { readonly queue: string } | { readonly exchange: string; readonly routingKey: string }
+  readonly to: Destination
   readonly priority: number
   readonly replyTo?: string | undefined
   /** Milliseconds the message may wait in its queue, where the profile lets the broker drop it. */
@@ -29,6 +26,8 @@ export interface Outgoing {
   readonly notBefore?: number | undefined
   readonly serializer?: string | undefined
   readonly compression?: string | undefined
+  /** Instead of the publisher's. */
+  readonly publishRetry?: PublishRetry.PublishRetry | undefined
 }
 
 export interface Publisher {
@@ -56,55 +55,47 @@ export const withHeaders = (outgoing: Outgoing, headers: Arguments): Outgoing =>
   return { ...outgoing, task: { ...task, headers: { ...task.headers, extra: { ...task.headers.extra, ...headers } } } }
 }
 
-/** A queue as Celery makes it when nobody defined it: exchange, queue and routing key all of one name. */
-export const queueNamed = (name: string): Queue.Queue => Queue.bindTo(Exchange.direct(name), name)(Queue.make(name))
+export { queueNamed } from "./Router.ts"
 
 type Batch = ReadonlyArray<readonly [message: Message, route: Route]>
-
-/** Names that come from users may be many: past this they are looked up anew. */
-const maxRemembered = 10_000
-
-/** Celery's `task_publish_retry_policy`: what the broker may take a little later is sent again, three times within a second. */
-const again = {
-  while: (error: HubError) => error.transient,
-  times: 3,
-  schedule: Schedule.exponential("100 millis")
-}
 
 export interface Options {
   /** The first is the outermost. */
   readonly middleware?: ReadonlyArray<Middleware> | undefined
   /** Whether the broker has to have a task, whether a queue has to take it, who keeps it until it is due, and who drops it. Default `Profile.durable`. */
   readonly profile?: Pick<Profile.Profile, "confirm" | "mandatory" | "delay" | "expiry"> | undefined
+  /**
+   * How often what the broker does not take for the moment is published again (Celery's `task_publish_retry`,
+   * `task_publish_retry_policy`); `false`: never, and without waiting for a link. Default: thrice within 0.6 s.
+   */
+  readonly publishRetry?: PublishRetry.PublishRetry | undefined
 }
+
+/** How tasks are written: as whoever made the client has it, and not as each caller. A call from elsewhere would send what nobody signed. */
+export interface Writing {
+  readonly serializers: Serializer.Registry
+  readonly compressions: Compression.Options
+}
+
+/** What is in force here. */
+export const writing: Effect.Effect<Writing> = Effect.gen(function* () {
+  return { serializers: yield* Serializer.Serializers, compressions: yield* Compression.Compressions }
+})
+
+const nothing: Topology = {}
 
 export const make = (
   connection: Connection["Service"],
-  queues: ReadonlyArray<Queue.Queue>,
-  { middleware = [], profile = Profile.durable }: Options = {}
+  { middleware = [], profile = Profile.durable, publishRetry = true }: Options,
+  { compressions, serializers }: Writing
 ): Publisher => {
-  const configured = new Map(queues.map((queue) => [queue.name, queue]))
-  const known = new Map(configured)
-
-  const queueOf = (name: string): Queue.Queue => {
-    const found = known.get(name)
-    if (found !== undefined) return found
-    if (known.size > maxRemembered) {
-      known.clear()
-      for (const [name, queue] of configured) known.set(name, queue)
-    }
-    const made = queueNamed(name)
-    known.set(name, made)
-    return made
-  }
-
   const dropped = profile.expiry === "broker"
 
-  const message = (registry: Content.Registry, outgoing: Outgoing): Effect.Effect<Message, HubError> => {
-    const { task } = outgoing
-    return Serializer.encodeWith(registry, TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
+  const message = (outgoing: Outgoing): Effect.Effect<Message, HubError> => {
+    const { task, compression = serializers.compression } = outgoing
+    const written = Serializer.encodeWith(serializers, TaskMessage.encodeBody(task.args, task.kwargs, task.embed), {
       serializer: outgoing.serializer,
-      compression: outgoing.compression,
+      compression,
       headers: TaskMessage.encodeHeaders(task.headers),
       properties: {
         correlationId: task.headers.id,
@@ -114,6 +105,7 @@ export const make = (
         expiration: dropped && outgoing.expiration !== undefined ? String(outgoing.expiration) : undefined
       }
     })
+    return compression === undefined ? written : Effect.provideService(written, Compression.Compressions, compressions)
   }
 
   const { confirm, mandatory } = profile
@@ -122,16 +114,14 @@ export const make = (
   const keptFor = (exchange: string): boolean =>
     kept && (exchange === "" || connection.capabilities.delay !== "lattice")
 
-  const route = ({ to, notBefore }: Outgoing): Route => {
-    const exchange = "queue" in to ? "" : to.exchange
-    return {
-      exchange,
-      routingKey: "queue" in to ? to.queue : to.routingKey,
-      mandatory,
-      confirm,
-      notBefore: keptFor(exchange) ? notBefore : undefined
-    }
-  }
+  const route = ({ to: { exchange, routingKey }, notBefore, publishRetry: retry = publishRetry }: Outgoing): Route => ({
+    exchange,
+    routingKey,
+    mandatory,
+    confirm,
+    wait: retry === false ? false : undefined,
+    notBefore: keptFor(exchange) ? notBefore : undefined
+  })
 
   let refusals = 0
 
@@ -161,41 +151,46 @@ export const make = (
       ({ message }) => undelayed(batch, message, topology)
     )
 
-  /** FAST: a schedule costs 2 us, a sixth of what a send costs, and is for those that fail. */
-  const send = (batch: Batch, topology: Topology): Effect.Effect<void, HubError> =>
-    Effect.catch(attempt(batch, topology), (error) => {
-      let first = true
-      return Effect.retry(
-        Effect.suspend(() => {
-          if (!first) return attempt(batch, topology)
-          first = false
-          return Effect.fail(error)
-        }),
-        again
-      )
-    })
+  /** FAST: nothing is made of the policy before the first failure. */
+  const send = (
+    batch: Batch,
+    topology: Topology,
+    retry: PublishRetry.PublishRetry = publishRetry
+  ): Effect.Effect<void, HubError> => {
+    if (retry === false) return attempt(batch, topology)
+    return Effect.catch(attempt(batch, topology), (error) =>
+      PublishRetry.retrying(attempt(batch, topology), retry === true ? {} : retry, error)
+    )
+  }
 
   const topology = (batch: ReadonlyArray<Outgoing>): Topology => {
-    const names = new Set<string>()
-    for (const { to } of batch) if ("queue" in to) names.add(to.queue)
-    return { queues: Array.from(names, queueOf) }
+    const all = new Set<Topology>()
+    for (const { to } of batch) if (to.declare !== undefined) all.add(to.declare)
+    const [only = nothing] = all
+    if (all.size < 2) return only
+    const each = [...all]
+    return {
+      exchanges: each.flatMap(({ exchanges = [] }) => exchanges),
+      queues: each.flatMap(({ queues = [] }) => queues)
+    }
   }
 
   // Eager where nothing waits: a batch of 1,000 is a loop, and not as many effects.
-  const addressed = (registry: Content.Registry, outgoing: Outgoing) =>
-    Effect.mapEager(message(registry, outgoing), (message) => [message, route(outgoing)] as const)
+  const addressed = (outgoing: Outgoing) =>
+    Effect.mapEager(message(outgoing), (message) => [message, route(outgoing)] as const)
 
   const publisher: Publisher = {
     publish: (outgoing) =>
-      Effect.flatMap(Serializer.Serializers, (registry) =>
-        Effect.flatMapEager(addressed(registry, outgoing), (addressed) => send([addressed], topology([outgoing])))
+      Effect.suspend(() =>
+        Effect.flatMapEager(addressed(outgoing), (addressed) =>
+          send([addressed], outgoing.to.declare ?? nothing, outgoing.publishRetry)
+        )
       ),
     publishAll: (batch) =>
-      Effect.flatMap(Serializer.Serializers, (registry) =>
-        Effect.flatMap(
-          Effect.forEach(batch, (outgoing) => addressed(registry, outgoing)),
-          (messages) => send(messages, topology(batch))
-        )
+      Effect.flatMap(
+        Effect.forEach(batch, addressed),
+        // One wait for all is one policy for all.
+        (messages) => send(messages, topology(batch), batch[0]?.publishRetry)
       )
   }
   if (middleware.length === 0) return publisher

@@ -76,14 +76,22 @@ export interface Chords {
    * and sends the body, or tells its error callbacks of the first that failed; then the chord is gone. Gives whether it was this one.
    *
    * While one fires, the others that count a part of a whole chord wait. When `fire` fails or is interrupted, or the process dies in
-   * it, the chord stays, and fires with the next delivery of any of its parts; 30 s later at the latest, if the process died. Two of
-   * them may fire only when one dies, or is frozen for those 30 s, between the sending of the body and the end of `fire`: the body's
-   * id is the same then.
+   * it, the chord stays, and fires with the next delivery of any of its parts; 30 s later at the latest, if the process died. Where
+   * somebody else fires, or began to, `sent` is asked first: whether what `fire` sends is known to have left. Then the chord is gone,
+   * too. Two of them may fire only when one dies, or is frozen for those 30 s, between the sending of the body and the end of `fire`:
+   * see `begin`.
    *
    * A header with groups inside is saved as a group under `groupId`: then the body gets results in that tree's shape (`groups.restore`).
    */
   readonly count: <E, R>(
     part: Part,
-    fire: (parts: ReadonlyArray<ChordPart>) => Effect.Effect<void, E, R>
+    fire: (parts: ReadonlyArray<ChordPart>) => Effect.Effect<void, E, R>,
+    sent?: Effect.Effect<boolean, E, R>
   ) => Effect.Effect<boolean, E | HubError, R>
+  /** Of the messages of one task that several firings of a chord have sent: whether this is the one to run, which is the first to ask. */
+  readonly begin: (message: {
+    readonly groupId: string
+    readonly taskId: string
+    readonly firing: string
+  }) => Effect.Effect<boolean, HubError>
 }

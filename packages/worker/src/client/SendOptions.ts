@@ -3,6 +3,7 @@
  * `as_task_v2`).
  */
 import type { Arguments } from "@apium/hub/Exchange"
+import type { Queue } from "@apium/hub/Queue"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { Signature as WireSignature } from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -12,6 +13,8 @@ import * as Countdown from "../task/Countdown.ts"
 import type { TaskOptions } from "../task/Task.ts"
 import type { TaskContext } from "../task/TaskContext.ts"
 import type { Outgoing } from "./Publisher.ts"
+import * as PublishRetry from "./PublishRetry.ts"
+import type { Router } from "./Router.ts"
 import type * as Signature from "./Signature.ts"
 
 export interface SendOptions {
@@ -23,9 +26,11 @@ export interface SendOptions {
   readonly eta?: Date | undefined
   /** Revoked if nobody started it by then; a duration also lets the broker drop the message, in the profiles that say so. */
   readonly expires?: Countdown.Countdown | Date | undefined
-  readonly queue?: string | undefined
-  /** With `routingKey`: published there as it is, and nothing is declared. */
+  /** By its name or its alias, or one that need not be described elsewhere (`Queue.workerDirect`). */
+  readonly queue?: string | Queue | undefined
+  /** With `routingKey`: published there as it is, and nothing is declared. Without one, the key is that of the queue described there. */
   readonly exchange?: string | undefined
+  /** Of a queue that is bound to a topic, instead of the queue's own. */
   readonly routingKey?: string | undefined
   readonly priority?: number | undefined
   /** Headers of your own; they travel at the top level, next to Celery's, and through retries. */
@@ -42,6 +47,9 @@ export interface SendOptions {
   /** The hard limit of this one run, instead of the task's own. */
   readonly timeLimit?: Countdown.Countdown | undefined
   readonly softTimeLimit?: Countdown.Countdown | undefined
+  /** `false`: a publish that fails is not tried again, and waits for no link. Default: the client's `publishRetry`. */
+  readonly retry?: boolean | undefined
+  readonly retryPolicy?: PublishRetry.Policy | undefined
 }
 
 /** When, inside of which task, and with which callbacks something is sent. */
@@ -50,15 +58,18 @@ export interface Moment {
   readonly replyTo: string | undefined
   readonly now: number
   readonly parent: TaskContext["Service"] | undefined
+  /** The headers of the trace that it goes on in. */
+  readonly trace: Arguments | undefined
   readonly link: ReadonlyArray<WireSignature> | null
   readonly linkError: ReadonlyArray<WireSignature> | null
 }
 
-/** The client: what its tasks say of it, and where those go of which nobody says it. */
+/** The client: what its tasks say of it, and where they go. */
 export interface Sender {
   readonly client: string
-  readonly defaultQueue: string
+  readonly router: Router
   readonly origin: string
+  readonly publishRetry: PublishRetry.PublishRetry | undefined
 }
 
 export interface Call {
@@ -66,22 +77,25 @@ export interface Call {
   readonly kwargs: Readonly<Record<string, KombuJson>>
 }
 
-/** One task. Throws for a time that is none, and for options that contradict each other. */
+/** One task. Throws for a time that is none, for options that contradict each other, and what the router throws. */
 export const outgoingUnsafe = (
   name: string,
   call: Call,
   task: TaskOptions,
   send: SendOptions,
-  { now, parent, replyTo, link, linkError }: Moment,
-  { client, defaultQueue, origin }: Sender
+  { now, parent, trace, replyTo, link, linkError }: Moment,
+  { client, origin, publishRetry, router }: Sender
 ): Outgoing => {
   const id = send.taskId ?? newId()
-  if (send.routingKey !== undefined && send.exchange === undefined) {
-    throw new RangeError("routingKey is of an exchange: name it, or a queue")
+  const route = router.route(name, call, send, task)
+  const to = router.destination(send, task.queue, route)
+  if (send.routingKey !== undefined && to.routingKey !== send.routingKey) {
+    throw new RangeError("routingKey is of an exchange: name it, or a queue that is bound to a topic")
   }
   if (id === "") throw new RangeError("taskId is empty: leave it out, and the task gets one")
   const eta = send.countdown === undefined ? send.eta?.getTime() : now + Duration.toMillis(send.countdown)
-  const expires = send.expires ?? task.expires
+  const expires = send.expires ?? task.expires ?? route?.expires
+  const headers = send.headers ?? route?.headers
   const waits = expires === undefined || expires instanceof Date ? undefined : Duration.toMillis(expires)
   const expiresAt = expires instanceof Date ? expires.getTime() : waits === undefined ? undefined : now + waits
   return {
@@ -100,7 +114,7 @@ export const outgoingUnsafe = (
           ? undefined
           : { timelimit: [Countdown.toSeconds(send.timeLimit), Countdown.toSeconds(send.softTimeLimit)] as const }),
         ...(parent === undefined ? undefined : { rootId: parent.rootId, parentId: parent.id }),
-        ...(send.headers === undefined ? undefined : { extra: send.headers })
+        ...(headers === undefined && trace === undefined ? undefined : { extra: { ...trace, ...headers } })
       }),
       ...call,
       embed:
@@ -108,17 +122,18 @@ export const outgoingUnsafe = (
           ? TaskMessage.emptyEmbed
           : { ...TaskMessage.emptyEmbed, callbacks: link, errbacks: linkError }
     },
-    to:
-      send.exchange === undefined
-        ? { queue: send.queue ?? task.queue ?? defaultQueue }
-        : { exchange: send.exchange, routingKey: send.routingKey ?? "" },
-    priority: send.priority ?? task.priority ?? 0,
+    to,
+    priority: send.priority ?? task.priority ?? route?.priority ?? 0,
     replyTo: replyTo ?? client,
     // A broker refuses the whole channel for a negative one.
     expiration: waits === undefined ? undefined : Math.max(0, Math.ceil(waits)),
     notBefore: eta,
-    serializer: send.serializer,
-    compression: send.compression
+    serializer: send.serializer ?? route?.serializer,
+    compression: send.compression ?? route?.compression,
+    publishRetry:
+      send.retry === undefined && send.retryPolicy === undefined
+        ? undefined
+        : PublishRetry.over(publishRetry ?? true, send)
   }
 }
 

@@ -21,6 +21,7 @@ import type { Params } from "../task/Binding.ts"
 import { type Countdown, toSeconds } from "../task/Countdown.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
 import type { Codecs } from "./AsyncResult.ts"
+import type { Policy } from "./PublishRetry.ts"
 import type { Call, SendOptions } from "./SendOptions.ts"
 
 /** What a signature waits for that has all it needs: nothing is to be put before its arguments. */
@@ -245,7 +246,8 @@ const wireOptions = (
     countdown: seconds(options.countdown),
     eta: eta === undefined ? undefined : TaskMessage.formatEta(eta.getTime()),
     expires: expires instanceof Date ? TaskMessage.formatEta(expires.getTime()) : seconds(expires),
-    queue: options.queue,
+    // Whoever sends it later has to know the queue by its name.
+    queue: typeof options.queue === "object" ? options.queue.name : options.queue,
     exchange: options.exchange,
     routing_key: options.routingKey,
     priority: options.priority,
@@ -256,8 +258,21 @@ const wireOptions = (
     compression: options.compression,
     time_limit: seconds(options.timeLimit),
     soft_time_limit: seconds(options.softTimeLimit),
+    retry: options.retry,
+    retry_policy: options.retryPolicy && retryPolicy(options.retryPolicy),
     link: link?.map(Wire.encode),
     link_error: linkError?.map(Wire.encode)
+  }
+  return Object.fromEntries(Object.entries(wire).filter(([, value]) => value !== undefined))
+}
+
+const retryPolicy = (policy: Policy): Readonly<Record<string, unknown>> => {
+  const { intervalMax, intervalStart, intervalStep, maxRetries } = policy
+  const wire = {
+    max_retries: maxRetries === Number.POSITIVE_INFINITY ? null : maxRetries,
+    interval_start: seconds(intervalStart),
+    interval_step: seconds(intervalStep),
+    interval_max: seconds(intervalMax)
   }
   return Object.fromEntries(Object.entries(wire).filter(([, value]) => value !== undefined))
 }

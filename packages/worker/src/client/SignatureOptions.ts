@@ -3,6 +3,7 @@
  * senders in any language: what makes no sense throws a `TypeError` that names the option. Options nobody here knows change
  * nothing, as in Celery.
  */
+import type { Arguments } from "@apium/hub/Exchange"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Signature from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -11,6 +12,9 @@ import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { TaskOptions } from "../task/Task.ts"
 import type { Outgoing } from "./Publisher.ts"
+import * as PublishRetry from "./PublishRetry.ts"
+import type { Router } from "./Router.ts"
+import type * as Routes from "./Routes.ts"
 import type { Call } from "./SendOptions.ts"
 
 export interface Given {
@@ -23,6 +27,8 @@ export interface Given {
   readonly parentId?: string | undefined
   /** Where results go that come as messages, unless the signature says. */
   readonly replyTo?: string | undefined
+  /** The headers of the trace that it goes on in, unless the signature says. */
+  readonly trace?: Arguments | undefined
 }
 
 export interface Sender {
@@ -30,8 +36,9 @@ export interface Sender {
   readonly now: number
   /** What the definition of a task says, where it is known. */
   readonly optionsOf: (task: string) => TaskOptions | undefined
-  readonly defaultQueue: string
+  readonly router: Router
   readonly origin: string
+  readonly publishRetry?: PublishRetry.PublishRetry | undefined
 }
 
 type Options = Readonly<Record<string, unknown>>
@@ -98,6 +105,36 @@ const stampsOf = (options: Options): Pick<TaskMessage.TaskHeaders, "stampedHeade
   return { stampedHeaders: names, stamps: Object.fromEntries(found.map((name) => [name, options[name]])) }
 }
 
+/** As far as they say where it goes. An empty name is none, as for Celery. */
+const routedBy = (options: Options): Routes.Options => ({
+  taskId: text(options, "task_id"),
+  shadow: text(options, "shadow"),
+  queue: text(options, "queue") || undefined,
+  exchange: text(options, "exchange"),
+  routingKey: text(options, "routing_key"),
+  priority: number(options, "priority"),
+  serializer: text(options, "serializer"),
+  compression: text(options, "compression"),
+  headers: record(options, "headers")
+})
+
+const retryOf = (options: Options, all: PublishRetry.PublishRetry = true): PublishRetry.PublishRetry | undefined => {
+  const retry = typeof options.retry === "boolean" ? options.retry : undefined
+  const policy = record(options, "retry_policy")
+  if (policy === undefined) return retry === undefined ? undefined : PublishRetry.over(all, { retry })
+  const interval = (name: string): Duration.Duration | undefined => {
+    const seconds = number(policy, name)
+    return seconds === undefined ? undefined : Duration.millis(seconds * 1000)
+  }
+  const retryPolicy = {
+    maxRetries: policy.max_retries === null ? Number.POSITIVE_INFINITY : number(policy, "max_retries"),
+    intervalStart: interval("interval_start"),
+    intervalStep: interval("interval_step"),
+    intervalMax: interval("interval_max")
+  }
+  return PublishRetry.over(all, { retry, retryPolicy })
+}
+
 /** A map goes where the task goes that it calls (celery/canvas.py `_basemap`). */
 const calledBy = (task: string, { kwargs }: Call): string => {
   if (task !== "celery.map" && task !== "celery.starmap") return task
@@ -108,16 +145,19 @@ const calledBy = (task: string, { kwargs }: Call): string => {
 /** One task, told by its signature's options, and where they say nothing by its definition. */
 export const outgoingUnsafe = (task: string, call: Call, options: Options, given: Given, sender: Sender): Outgoing => {
   const known = sender.optionsOf(task)
-  const route = known?.queue === undefined ? sender.optionsOf(calledBy(task, call)) : known
+  const called = calledBy(task, call)
+  const definition = known?.queue === undefined ? sender.optionsOf(called) : known
+  const own = routedBy(options)
+  const route = sender.router.route(called, call, own, definition)
   const { now } = sender
   const countdown = number(options, "countdown")
   const eta = countdown === undefined ? time(options, "eta") : now + countdown * 1000
   const waits = typeof options.expires === "number" ? options.expires * 1000 : undefined
   const expires = waits === undefined ? time(options, "expires") : now + waits
-  const fallback = expires === undefined && known?.expires !== undefined ? Duration.toMillis(known.expires) : undefined
+  const otherwise = known?.expires ?? route?.expires
+  const fallback = expires === undefined && otherwise !== undefined ? Duration.toMillis(otherwise) : undefined
   const expiresAt = fallback === undefined ? expires : now + fallback
   const expiration = waits ?? fallback
-  const exchange = text(options, "exchange")
   const id = text(options, "task_id") ?? crypto.randomUUID()
   return {
     task: {
@@ -139,21 +179,19 @@ export const outgoingUnsafe = (task: string, call: Call, options: Options, given
           options.ignore_result === undefined ? (known?.ignoreResult ?? false) : options.ignore_result === true,
         replacedTaskNesting: number(options, "replaced_task_nesting") ?? 0,
         ...stampsOf(options),
-        extra: record(options, "headers") ?? {}
+        extra: { ...given.trace, ...(own.headers ?? route?.headers) }
       }),
       ...call,
       embed: embedOf(options, given)
     },
-    to:
-      exchange === undefined
-        ? { queue: text(options, "queue") ?? route?.queue ?? sender.defaultQueue }
-        : { exchange, routingKey: text(options, "routing_key") ?? "" },
-    priority: number(options, "priority") ?? route?.priority ?? 0,
+    to: sender.router.destination(own, definition?.queue, route),
+    priority: own.priority ?? definition?.priority ?? route?.priority ?? 0,
     replyTo: text(options, "reply_to") ?? given.replyTo,
     expiration:
       expiration === undefined || !Number.isFinite(expiration) ? undefined : Math.max(0, Math.ceil(expiration)),
     notBefore: eta,
-    serializer: text(options, "serializer"),
-    compression: text(options, "compression")
+    serializer: own.serializer ?? route?.serializer,
+    compression: own.compression ?? route?.compression,
+    publishRetry: retryOf(options, sender.publishRetry)
   }
 }

@@ -23,11 +23,17 @@ export const refuse = (task: string, why: string): never => {
   throw new Unfrozen(`${task} cannot be sent: ${why}`)
 }
 
-/** What is undefined or null overrides nothing. */
+/** What is undefined or null overrides nothing, and nothing overrides stamps (`Signature._merge`). */
 export const withOptions = (signature: Signature.Signature, options: Options): Signature.Signature => {
-  const set = Object.entries(options).filter(([, value]) => value !== undefined && value !== null)
+  const { stamped_headers: stamped } = signature.options
+  const kept: ReadonlyArray<unknown> = Array.isArray(stamped) ? ["stamped_headers", ...stamped] : none
+  const set = Object.entries(options).filter(
+    ([name, value]) => value !== undefined && value !== null && !(kept.includes(name) && name in signature.options)
+  )
   return set.length === 0 ? signature : { ...signature, options: { ...signature.options, ...Object.fromEntries(set) } }
 }
+
+const none: ReadonlyArray<unknown> = []
 
 const withArgs = (signature: Signature.Signature, args: Signature.Signature["args"]): Signature.Signature =>
   args.length === 0 || signature.immutable ? signature : { ...signature, args: [...args, ...signature.args] }

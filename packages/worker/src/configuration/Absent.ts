@@ -149,16 +149,6 @@ export const absent = {
     result_chord_retry_interval: 1
   }),
 
-  ...because('give the reference Serializers a registry: Content.registry([Content.json], { accept: ["json"] })', {
-    accept_content: new AnyOf(["json"], ["application/json"])
-  }),
-  ...because("messages are not signed yet", {
-    security_cert_store: null,
-    security_certificate: null,
-    security_digest: "sha256",
-    security_key: null,
-    security_key_password: null
-  }),
   ...because("import the modules yourself, and give Worker.layer the layers of their handlers", {
     imports: [],
     include: []
@@ -208,26 +198,10 @@ export const absent = {
   ...because("what a task should be like is said where it is made (Task.make)", {
     task_annotations: new AnyOf(null, {})
   }),
-  ...because("it is an option of each send: serializer, compression", {
-    task_compression: null,
-    task_serializer: "json"
-  }),
   ...because("tests give tasks an EagerClient (@apium/worker/testing/EagerClient), and programs a client", {
     task_always_eager: false,
     task_eager_propagates: false,
     task_store_eager_result: false
-  }),
-  ...because("a queue, or an option queue of the task, says where a task goes: there are no routes yet", {
-    task_routes: new AnyOf(null, {})
-  }),
-  ...because("a queue that nobody described is made with its first task, as a classic one", {
-    task_create_missing_queue_exchange_type: new AnyOf(null, "direct"),
-    task_create_missing_queue_type: "classic",
-    task_create_missing_queues: true
-  }),
-  ...because("a publish that failed for a moment is tried again three times within a second", {
-    task_publish_retry: true,
-    task_publish_retry_policy: { max_retries: 3, interval_start: 0, interval_max: 1, interval_step: 0.2 }
   }),
   ...because("messages are kept on disk, and are of protocol 2", {
     task_default_delivery_mode: new AnyOf(2, "persistent"),
@@ -256,9 +230,7 @@ export const absent = {
     worker_timer: null,
     worker_timer_precision: 1
   }),
-  ...because("a worker has no queue of its own yet", { worker_direct: false }),
   ...because("a task that has a rateLimit is held to it", { worker_disable_rate_limits: false }),
-  ...because("what is revoked is kept in memory, and workers do not save it yet", { worker_state_db: null }),
   ...because("the worker asks for as much as it can hold, whatever the queue, and needs not be told", {
     worker_detect_quorum_queues: new AnyOf(true, false),
     worker_enable_prefetch_count_reduction: true

@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Absent from "./Absent.ts"
 import * as Kind from "./Kind.ts"
+import * as MessageSettings from "./MessageSettings.ts"
 import { newNames } from "./OldNames.ts"
 import * as Settings from "./Settings.ts"
 import * as TransportOptions from "./TransportOptions.ts"
@@ -180,6 +181,7 @@ const decodeObject = (input: Readonly<Record<string, unknown>>): Result.Result<C
     }
   }
 
+  MessageSettings.check(values, wrong)
   const at = place("broker_url", "amqp", ["amqp", "redis", "memory"])
   const back = place("result_backend", "memory", ["redis", "rpc", "memory"])
   if (at === "redis" || at === "memory") only(["broker_connection_timeout", "broker_failover_strategy"], "amqp://")

@@ -4,6 +4,7 @@
  */
 import * as Exchange from "@apium/hub/Exchange"
 import * as Queue from "@apium/hub/Queue"
+import * as Result from "effect/Result"
 import * as Kind from "./Kind.ts"
 
 interface Described {
@@ -43,7 +44,7 @@ const described: Kind.Kind<Described> = Kind.fields("a queue", {
   binding_arguments: ["bindingArguments", Kind.object]
 })
 
-const isQueue = (value: unknown): value is Queue.Queue => {
+export const isQueue = (value: unknown): value is Queue.Queue => {
   const queue = Kind.object.read(value)
   return (
     Kind.name.read(queue?.["name"]) !== undefined &&
@@ -94,6 +95,16 @@ export const make = (named: ReadonlyArray<Named>, defaults: Defaults): ReadonlyA
     ? all
     : all.map((queue) => ("x-max-priority" in queue.arguments ? queue : Queue.priority(maxPriority)(queue)))
 }
+
+/**
+ * One that was described by Kombu's names, or what is wrong with it; exchange and routing key are called as the queue unless it says
+ * otherwise (celery/worker/consumer/consumer.py `add_task_queue`).
+ */
+export const queueNamed = (name: string, options: Readonly<Record<string, unknown>>): Queue.Queue | string =>
+  Result.match(Kind.read(described, options), {
+    onFailure: (wrong) => wrong,
+    onSuccess: (read) => queueOf(name, { exchange: name, ...read }, Exchange.direct(name))
+  })
 
 const queueOf = (name: string, queue: Described, byDefault: Exchange.Exchange): Queue.Queue =>
   Queue.bindTo(

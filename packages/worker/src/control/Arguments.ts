@@ -6,8 +6,8 @@ import type { Arguments } from "@apium/hub/Exchange"
 
 /** The name is the one of Python's exception. */
 export class ArgumentError extends Error {
-  override readonly name: "TypeError" | "ValueError"
-  constructor(name: "TypeError" | "ValueError", message: string) {
+  override readonly name: "TypeError" | "ValueError" | "ImportError"
+  constructor(name: ArgumentError["name"], message: string) {
     super(message)
     this.name = name
   }
@@ -23,6 +23,7 @@ const kindOf = (value: unknown): string => {
 }
 
 export interface Reader {
+  readonly all: () => Arguments
   readonly get: (name: string) => unknown
   readonly required: (name: string) => unknown
   readonly text: (name: string) => string
@@ -30,6 +31,8 @@ export interface Reader {
   readonly texts: (name: string) => ReadonlyArray<string>
   /** Left out or `null`: `false`. */
   readonly flag: (name: string) => boolean
+  /** A whole number, at least this. Left out or `null`: nothing. */
+  readonly whole: (name: string, least: number) => number | undefined
   /** Seconds, at least 0. Left out, `null` or 0: none. */
   readonly seconds: (name: string) => number | null
   /** `TERM`, `SIGTERM` or 15; left out or `null`: `SIGTERM`. */
@@ -53,6 +56,7 @@ export const reader = (command: string, args: Arguments): Reader => {
   }
 
   return {
+    all: () => args,
     get,
     required,
     wrong,
@@ -72,6 +76,16 @@ export const reader = (command: string, args: Arguments): Reader => {
       const value = get(name) ?? false
       if (typeof value !== "boolean") throw wrong(name, "true or false")
       return value
+    },
+    whole: (name, least) => {
+      const value = get(name) ?? null
+      if (value === null) return undefined
+      if (typeof value !== "number") throw wrong(name, "a whole number")
+      if (Number.isSafeInteger(value) && value >= least) return value
+      throw new ArgumentError(
+        "ValueError",
+        `${command}() argument '${name}' should be a whole number, at least ${least}, and is ${value}`
+      )
     },
     seconds: (name) => {
       const value = get(name) ?? null

@@ -2,55 +2,46 @@
  * Celery's commands (celery/worker/control.py, WIRE 4.8), with its texts and in its shapes. Commands that ask change nothing;
  * all of them accept arguments they do not know, and ignore them.
  */
+import { Connection } from "@apium/hub/Connection"
 import * as Mailbox from "@apium/hub/Mailbox"
 import { Host } from "@apium/hub/Host"
 import type { Queue } from "@apium/hub/Queue"
 import * as ControlMessage from "@apium/protocol/celery/ControlMessage"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
-import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as Heartbeat from "../events/Heartbeat.ts"
 import { LogicalClock } from "../events/LogicalClock.ts"
 import { Pool } from "../execution/Pool.ts"
 import type { Request } from "../execution/Request.ts"
 import { Requests } from "../execution/Requests.ts"
+import * as Results from "../execution/Results.ts"
 import { Shutdown } from "../Shutdown.ts"
 import { Tasks } from "../task/Tasks.ts"
-import { ArgumentError, type Reader, reader } from "./Arguments.ts"
-import type { Handler } from "./Panel.ts"
+import { Autoscaler } from "../steps/Autoscale.ts"
+import * as AboutCommands from "./AboutCommands.ts"
+import { ArgumentError, type Reader } from "./Arguments.ts"
+import { type Command, command, inspect } from "./Command.ts"
+import * as Conf from "./Conf.ts"
+import * as PoolCommands from "./PoolCommands.ts"
+import * as QueueCommands from "./QueueCommands.ts"
 import * as Builtins from "../execution/Builtins.ts"
 import * as Shown from "./Shown.ts"
+import { StateDb } from "./StateDb.ts"
 
 const { error, ok, texts } = ControlMessage
 
 export interface Options {
   /** The node name: `celery@host`. */
   readonly hostname: string
+  /** Those that it knows by their names: what it was started with, and what else was described. */
   readonly queues: ReadonlyArray<Queue>
-  /** What `stats` shows of the broker, under kombu's names (`hostname`, `transport`, ...). No password belongs here. */
-  readonly broker?: { readonly [key: string]: KombuJson } | undefined
-}
-
-/** kombu's `Connection.info`, as far as it is known. */
-const unknownBroker = {
-  hostname: null,
-  userid: null,
-  virtual_host: null,
-  port: null,
-  insist: false,
-  ssl: false,
-  transport: null,
-  connect_timeout: null,
-  transport_options: {},
-  login_method: null,
-  uri_prefix: null,
-  heartbeat: null,
-  failover_strategy: null,
-  alternates: [],
-  credential_provider: null
+  /** What `conf`, `report` and `stats` show of its settings. */
+  readonly settings?: Conf.Options | undefined
 }
 
 /** Seconds: what Celery says of a heartbeat that was asked for. */
@@ -59,9 +50,9 @@ const askedInterval = 5
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<
-  ReadonlyArray<readonly [name: string, handler: Handler]>,
+  ReadonlyArray<Command>,
   never,
-  Requests | Tasks | Pool | EventDispatcher | LogicalClock | Shutdown
+  Connection | Requests | Tasks | Pool | EventDispatcher | LogicalClock | Shutdown
 > {
   const requests = yield* Requests
   const tasks = yield* Tasks
@@ -69,22 +60,19 @@ export const make = Effect.fnUntraced(function* (
   const events = yield* EventDispatcher
   const clock = yield* LogicalClock
   const shutdown = yield* Shutdown
+  const { transport } = yield* Connection
+  const autoscaler = Option.getOrUndefined(yield* Effect.serviceOption(Autoscaler))
+  const kept = yield* StateDb
+  const settings: Conf.Options = {
+    ...options.settings,
+    conf: { worker_state_db: kept?.place, ...options.settings?.conf }
+  }
   const { pid, resourceUsage } = yield* Host
   const started = yield* Clock.currentTimeMillis
   const node = { hostname: options.hostname, pid }
   /** By task; there are no more than are registered. */
   const changed = new Map<string, Shown.Changed>()
   const change = (task: string, what: Shown.Changed) => void changed.set(task, { ...changed.get(task), ...what })
-
-  /** A command by the name the errors say; it answers, or throws an `ArgumentError`. */
-  const command = (
-    name: string,
-    answer: (args: Reader) => Effect.Effect<unknown, unknown>
-  ): readonly [string, Handler] => [name, (args) => Effect.suspend(() => answer(reader(name, args)))]
-
-  /** One that answers at once. */
-  const inspect = (name: string, answer: (args: Reader) => unknown) =>
-    command(name, (args) => Effect.sync(() => answer(args)))
 
   const held = (): ReadonlyArray<Request> => [
     ...requests.active().map(({ request }) => request),
@@ -101,6 +89,7 @@ export const make = Effect.fnUntraced(function* (
 
   const stats = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
+    const { count: resultsLost } = yield* Metric.value(Results.lost)
     return {
       total: Object.fromEntries(requests.totals()),
       pid,
@@ -114,8 +103,12 @@ export const make = Effect.fnUntraced(function* (
         timeouts: [0, 0],
         ...pool.stats()
       },
-      broker: { ...unknownBroker, ...options.broker },
-      prefetch_count: requests.prefetch(),
+      ...(autoscaler === undefined ? {} : { autoscaler: autoscaler.info() }),
+      broker: Conf.broker(settings, transport),
+      // No bound is 0 in Celery, and nothing that JSON could say.
+      prefetch_count: Number.isFinite(requests.prefetch()) ? requests.prefetch() : 0,
+      // Apium's own.
+      results_lost: resultsLost,
       // Python's word where the platform has none.
       rusage: resourceUsage === undefined ? "N/A" : yield* resourceUsage
     }
@@ -132,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
     inspect("reserved", () => requests.reserved().map((request) => Shown.request(request, node))),
     inspect("scheduled", () =>
       requests.scheduled().map(({ request, until }): ControlMessage.ScheduledInfo => ({
-        eta: TaskMessage.formatEta(until),
+        eta: shownEta(request, until),
         priority: 6,
         request: Shown.request(request, node)
       }))
@@ -161,7 +154,7 @@ export const make = Effect.fnUntraced(function* (
           })
       )
     }),
-    inspect("active_queues", () => options.queues.map(Shown.queue)),
+    inspect("active_queues", () => requests.queues().map(Shown.queue)),
 
     command("revoke", (args) => revoke(args.texts("task_id"), args.flag("terminate"), args.signal("signal"))),
     command("terminate", (args) => {
@@ -194,7 +187,7 @@ export const make = Effect.fnUntraced(function* (
       return Effect.match(requests.rateLimit(task, lifted ? null : rate), {
         onFailure: (text) => error(`Invalid rate limit string: ${PythonRepr.exceptionRepr("ValueError", [text])}`),
         onSuccess: () => {
-          change(task, { rate_limit: lifted ? null : rate })
+          change(task, { rate_limit: rate })
           return ok(lifted ? texts.rateLimitDisabled : texts.rateLimitSet)
         }
       })
@@ -222,9 +215,18 @@ export const make = Effect.fnUntraced(function* (
         Effect.andThen(shutdown.request("warm")),
         Effect.as(Mailbox.noReply)
       )
-    )
+    ),
+    ...QueueCommands.make(requests, options.queues),
+    ...PoolCommands.make(requests, pool, autoscaler),
+    ...(yield* AboutCommands.make({ hostname: options.hostname, settings, transport, requests, clock }))
   ]
 })
+
+/** As its sender wrote it, with its microseconds, which we have not. One without an offset is UTC. */
+const shownEta = ({ message: { headers } }: Request, until: number): string => {
+  const [, utc] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?)(?:\+00:00)?$/.exec(headers.eta ?? "") ?? []
+  return utc === undefined ? TaskMessage.formatEta(until) : `${utc}+00:00`
+}
 
 type Stamps = Readonly<Record<string, string | ReadonlyArray<string>>>
 

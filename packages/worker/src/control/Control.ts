@@ -17,56 +17,24 @@
 import type { Connection } from "@apium/hub/Connection"
 import type { Arguments } from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
-import * as Mailbox from "@apium/hub/Mailbox"
-import * as ControlMessage from "@apium/protocol/celery/ControlMessage"
+import type * as ControlMessage from "@apium/protocol/celery/ControlMessage"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
-import * as LogicalClock from "../events/LogicalClock.ts"
+import type * as Effect from "effect/Effect"
 import type { Countdown } from "../task/Countdown.ts"
+import { ask, type AskOptions, cast, change, type ChangeOptions, type Done, type Replies, type Target } from "./Ask.ts"
 
-/** Which workers are meant: those named, those whose name matches, or all. */
-export interface Target {
-  readonly destination?: ReadonlyArray<string> | undefined
-  readonly pattern?: string | undefined
-  /** How the pattern is read; default `glob`. */
-  readonly matcher?: "glob" | "pcre" | undefined
-  /** What the exchanges are named after (Celery's `control_exchange`). Default `celery`. */
-  readonly namespace?: string | undefined
-  /** Default: none. */
-  readonly clock?: LogicalClock.LogicalClock["Service"] | undefined
-}
-
-export interface AskOptions extends Target {
-  /** How long answers are waited for. Default 1 s. */
-  readonly timeout?: Duration.Input | undefined
-  /** No more answers than these. Default: as many as there are destinations. */
-  readonly limit?: number | undefined
-}
-
-export interface ChangeOptions extends AskOptions {
-  /** Wait for answers. Default `false`: there are none. */
-  readonly reply?: boolean | undefined
-}
-
-/** What one worker answered. */
-export interface Reply<A> {
-  /** Its name. */
-  readonly node: string
-  readonly reply: A | Failed
-}
-
-export interface Failed {
-  readonly error: string
-}
-
-export const isFailed = (reply: unknown): reply is Failed => ControlMessage.decodeReplyValue(reply)._tag === "Error"
-
-export type Replies<A> = Effect.Effect<ReadonlyArray<Reply<A>>, HubError, Connection>
-
-export interface Done {
-  readonly ok: string
-}
+export {
+  type AskOptions,
+  broadcast,
+  cast,
+  type ChangeOptions,
+  type Done,
+  type Failed,
+  isFailed,
+  type Replies,
+  type Reply,
+  type Target
+} from "./Ask.ts"
 
 export interface Terminate {
   /** Also end it if it runs. */
@@ -87,6 +55,8 @@ export interface Stats {
   readonly pool: Readonly<Record<string, unknown>>
   readonly broker: Readonly<Record<string, unknown>>
   readonly prefetch_count: number
+  /** Of this process: results that could not be stored. Apium's own. */
+  readonly results_lost?: number | undefined
   readonly rusage: unknown
 }
 
@@ -96,68 +66,6 @@ export interface QueueInfo {
   readonly exchange: { readonly name: string; readonly type: string }
   readonly routing_key: string
 }
-
-const commandFor = (method: string, args: Arguments, target: Target): Mailbox.Command => ({
-  method,
-  arguments: args,
-  destination: target.destination,
-  pattern: target.pattern,
-  matcher: target.pattern === undefined ? undefined : (target.matcher ?? "glob")
-})
-
-const mailbox = ({ namespace, clock }: Target): Mailbox.Options => ({
-  namespace,
-  clock: clock === undefined ? undefined : LogicalClock.forMailbox(clock)
-})
-
-/** Any command, a worker's own ones too: the answers as they come, unread. */
-export const broadcast = (
-  method: string,
-  args: Arguments = {},
-  options: AskOptions = {}
-): Stream.Stream<Mailbox.Reply, HubError, Connection> =>
-  Mailbox.broadcast(commandFor(method, args, options), {
-    ...mailbox(options),
-    timeout: options.timeout ?? Duration.seconds(ControlMessage.defaultTimeout.other),
-    limit: options.limit
-  })
-
-/** Any command, to which nobody is to answer. */
-export const cast = (
-  method: string,
-  args: Arguments = {},
-  target: Target = {}
-): Effect.Effect<void, HubError, Connection> => Mailbox.cast(commandFor(method, args, target), mailbox(target))
-
-/** What kind of answer a command has. */
-type Kind = "text" | "list" | "object"
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-const isOf = (kind: Kind, reply: unknown): boolean => {
-  switch (kind) {
-    case "text":
-      return isObject(reply) && typeof reply.ok === "string"
-    case "list":
-      return Array.isArray(reply)
-    case "object":
-      return isObject(reply)
-  }
-}
-
-const ask = <A>(kind: Kind, method: string, args: Arguments, options: AskOptions): Replies<A> =>
-  Effect.map(Stream.runCollect(broadcast(method, args, options)), (replies) =>
-    replies.map(({ node, reply }): Reply<A> => {
-      if (isFailed(reply)) return { node, reply }
-      return isOf(kind, reply)
-        ? { node, reply: reply as A }
-        : { node, reply: { error: `The answer to ${method} should be of the kind ${kind}, and is not` } }
-    })
-  )
-
-const change = (method: string, args: Arguments, options: ChangeOptions): Replies<Done> =>
-  options.reply === true ? ask("text", method, args, options) : Effect.as(cast(method, args, options), [])
 
 // ---------------------------------------------------------------- changing
 
@@ -210,6 +118,49 @@ export const enableEvents = (options: ChangeOptions = {}): Replies<Done> => chan
 /** No task events any more, of workers that were started without. */
 export const disableEvents = (options: ChangeOptions = {}): Replies<Done> => change("disable_events", {}, options)
 
+/** The pool grows by so many slots (1 if nothing is said). A worker that scales itself refuses. */
+export const poolGrow = (n = 1, options: ChangeOptions = {}): Replies<Done> => change("pool_grow", { n }, options)
+
+/** The pool shrinks by so many slots, and keeps one: what runs goes on. */
+export const poolShrink = (n = 1, options: ChangeOptions = {}): Replies<Done> => change("pool_shrink", { n }, options)
+
+/** A new pool in the place of the old one, of Python's workers with `worker_pool_restarts`. Ours refuse. */
+export const poolRestart = (
+  options: ChangeOptions & { readonly modules?: ReadonlyArray<string> | undefined; readonly reload?: boolean } = {}
+): Replies<Done> =>
+  change("pool_restart", { modules: options.modules ?? null, reload: options.reload ?? false, reloader: null }, options)
+
+/** Between how many slots workers scale themselves that do. */
+export const autoscale = (max: number, min: number, options: ChangeOptions = {}): Replies<Done> =>
+  change("autoscale", { max, min }, options)
+
+/** How a queue is bound that a worker is to consume. What is left out is called as the queue, and `direct`. */
+export interface AddConsumer {
+  readonly exchange?: string | undefined
+  readonly exchangeType?: string | undefined
+  readonly routingKey?: string | undefined
+  /** By kombu's names: `{ durable: false, queue_arguments: { "x-max-priority": 10 } }`. */
+  readonly options?: Arguments | undefined
+}
+
+/** Workers consume this queue, too, until they end. One that a worker was started with is known by its name. */
+export const addConsumer = (queue: string, options: ChangeOptions & AddConsumer = {}): Replies<Done> =>
+  change(
+    "add_consumer",
+    {
+      queue,
+      exchange: options.exchange ?? null,
+      exchange_type: options.exchangeType ?? "direct",
+      routing_key: options.routingKey ?? null,
+      ...options.options
+    },
+    options
+  )
+
+/** Workers do not consume this queue any more; what they have of it they finish. */
+export const cancelConsumer = (queue: string, options: ChangeOptions = {}): Replies<Done> =>
+  change("cancel_consumer", { queue }, options)
+
 /** A heartbeat now, on the exchange of events. */
 export const heartbeat = (target: Target = {}): Effect.Effect<void, HubError, Connection> =>
   cast("heartbeat", {}, target)
@@ -251,5 +202,15 @@ export const inspect = {
       { ids },
       options
     ),
-  clock: (options: AskOptions = {}) => ask<{ readonly clock: number }>("object", "clock", {}, options)
+  clock: (options: AskOptions = {}) => ask<{ readonly clock: number }>("object", "clock", {}, options),
+  /** The settings by Celery's names, passwords covered. `withDefaults`: also those that nobody has said. */
+  conf: (options: AskOptions & { readonly withDefaults?: boolean | undefined } = {}) =>
+    ask<Readonly<Record<string, unknown>>>("object", "conf", { with_defaults: options.withDefaults ?? false }, options),
+  /** Versions, the platform and the settings, for a bug report. */
+  report: (options: AskOptions = {}) => ask<Done>("text", "report", {}, options),
+  /** Resident memory now, as `45.2MB`, which the worker remembers; `null` where that is unknown. */
+  memsample: (options: AskOptions = {}) => ask<string | null>("any", "memsample", {}, options),
+  /** The samples since the last time (at most 10 if nothing is said), and the memory now: some lines of text. */
+  memdump: (options: AskOptions & { readonly samples?: number | undefined } = {}) =>
+    ask<string>("any", "memdump", { samples: options.samples ?? 10 }, options)
 } as const

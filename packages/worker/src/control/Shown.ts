@@ -65,7 +65,7 @@ const nameless: Exchange = {
 const millis = (value: unknown): number | null => (typeof value === "number" ? value / 1000 : null)
 
 /** The first binding is kombu's `exchange` and `routing_key`, the others are its `bindings`. */
-export const queue = ({ name, durable, exclusive, autoDelete, arguments: args, bindings }: Queue) => {
+export const queue = ({ name, durable, exclusive, autoDelete, arguments: args, bindings, alias }: Queue) => {
   const [first, ...others] = bindings
   const {
     "x-expires": expires,
@@ -86,7 +86,7 @@ export const queue = ({ name, durable, exclusive, autoDelete, arguments: args, b
     exclusive,
     auto_delete: autoDelete,
     no_ack: false,
-    alias: null,
+    alias: alias ?? null,
     bindings: others.map((binding) => ({
       exchange: exchange(binding.exchange),
       routing_key: binding.routingKey,

@@ -101,7 +101,11 @@ export const layer = (options: Options): Layer.Layer<EventDispatcher, never, Con
       let dropped = 0
 
       const publish = (body: unknown, routingKey: string): Effect.Effect<void> =>
-        Serializer.encode(body, { properties: { deliveryMode: "transient", priority: 0 }, headers: { hostname } }).pipe(
+        Serializer.encode(body, {
+          serializer: "json",
+          properties: { deliveryMode: "transient", priority: 0 },
+          headers: { hostname }
+        }).pipe(
           Effect.flatMap((message) =>
             connection.publish(message, { exchange: exchange.name, routingKey }, { exchanges: [exchange] })
           ),

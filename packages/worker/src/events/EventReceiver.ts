@@ -46,6 +46,8 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
     Effect.gen(function* () {
       const connection = yield* Connection
       const clock = options.clock ?? LogicalClock.make()
+      // As Celery's `accept`: JSON is read, whatever tasks are in.
+      const registry = Serializer.withJson(yield* Serializer.Serializers)
       const ask = Mailbox.cast({ method: "heartbeat" }, { clock: LogicalClock.forMailbox(clock) }).pipe(
         Effect.catch((error) =>
           Effect.logDebug("Workers could not be asked for a heartbeat", { reason: error.message })
@@ -57,6 +59,7 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
           const channel = yield* connection.channel
           const queue = queueFor(EventExchange.of(connection), options.routingKey ?? "#")
           const [name = queue.name] = yield* Topology.declare(channel, { queues: [queue] })
+          yield* Topology.listen(channel, name, connection.capabilities)
           if (options.onReady !== undefined) yield* options.onReady
           // Beside the events: a broker that takes no message for now may still have some for us.
           if (options.wakeup !== false) yield* Effect.forkScoped(ask)
@@ -66,15 +69,15 @@ export const stream = (options: Options = {}): Stream.Stream<EventMessage.Event,
       return attempt.pipe(
         Stream.retry(connection.recovery),
         Stream.mapEffect(({ message }) =>
-          Effect.map(read(message), (events) => events.map((event) => heard(clock, event)))
+          Effect.map(read(registry, message), (events) => events.map((event) => heard(clock, event)))
         ),
         Stream.flattenIterable
       )
     })
   )
 
-const read = (message: Message): Effect.Effect<ReadonlyArray<EventMessage.Event>> =>
-  Serializer.decode(message).pipe(
+const read = (registry: Serializer.Registry, message: Message): Effect.Effect<ReadonlyArray<EventMessage.Event>> =>
+  Serializer.decodeWith(registry, message).pipe(
     Effect.map((body) => Result.getOrElse(EventMessage.decode(body), () => [])),
     Effect.catch((error) =>
       Effect.as(Effect.logDebug("Passed over a message that is no event", { reason: error.message }), [])

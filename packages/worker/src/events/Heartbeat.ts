@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { Requests } from "../execution/Requests.ts"
 
 /** Of the package. */
-const version = "0.0.0"
+export const version = "0.0.0"
 
 /** Celery rounds its load averages. */
 const rounded = (load: number): number => Math.round(load * 100) / 100

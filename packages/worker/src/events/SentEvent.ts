@@ -34,12 +34,13 @@ export const make = (
         retries: headers.retries,
         eta: headers.eta,
         expires: headers.expires,
-        queue: "queue" in to ? to.queue : null,
-        exchange: "queue" in to ? "" : to.exchange,
-        routing_key: "queue" in to ? to.queue : to.routingKey
+        queue: to.queue ?? null,
+        exchange: to.exchange,
+        routing_key: to.routingKey
       })
       return Effect.mapEager(
         Serializer.encode(EventMessage.encode(event), {
+          serializer: "json",
           properties: { deliveryMode: "transient", priority: 0 },
           headers: { hostname: sender.hostname }
         }),

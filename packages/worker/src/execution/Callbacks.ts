@@ -10,39 +10,36 @@ import type { Embed, TaskMessage } from "@apium/protocol/celery/TaskMessage"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as TaskState from "@apium/protocol/celery/TaskState"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
+import type { Arguments } from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
-import type * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Apply from "../client/Apply.ts"
-import * as Dispatch from "../client/Dispatch.ts"
-import type { Publisher } from "../client/Publisher.ts"
-import type { ResultBackend } from "../client/ResultBackend.ts"
-import type { Tasks } from "../task/Tasks.ts"
+import type * as Apply from "../client/Apply.ts"
+import * as Tracing from "../Tracing.ts"
 import * as TaskError from "../task/TaskError.ts"
 import { errbacksOf, leavesOf, replacing } from "../client/Freeze.ts"
 import { resultsIn, valuesOf } from "../client/Shape.ts"
+import { inheritUnsafe } from "../client/Stamps.ts"
+import type { Passing } from "./Failpoint.ts"
+import type { Firing } from "./Fired.ts"
 import type { Join } from "./Outcome.ts"
 import type { Request } from "./Request.ts"
 import type { Results } from "./Results.ts"
-
-/** What was to be sent is not. */
-export class CallbackNotSent extends Data.TaggedError("CallbackNotSent")<{
-  readonly message: string
-  /** Another try may send it: the link was lost. */
-  readonly recoverable: boolean
-}> {}
+import * as Sending from "./Sending.ts"
+import { CallbackNotSent, notSent } from "./Sending.ts"
 
 export interface Ended extends Pick<TaskMessage, "headers" | "embed"> {
   /** Where the sender waits for results that come as messages: for those of what is sent now, as well. */
   readonly replyTo?: string | undefined
+  /** The headers of its trace. */
+  readonly trace?: Arguments | undefined
 }
 
-export const endedOf = ({ delivery, message: { embed, headers } }: Request): Ended => ({
+export const endedOf = ({ delivery, message: { embed, headers }, trace }: Request): Ended => ({
   embed,
   headers,
-  replyTo: delivery.message.properties.replyTo
+  replyTo: delivery.message.properties.replyTo,
+  trace: trace ?? Tracing.carried(headers.extra)
 })
 
 export interface Callbacks {
@@ -77,37 +74,12 @@ export const onPart = ({ embed, headers }: Ended): boolean => embed.chord !== nu
 
 const none: ReadonlyArray<Signature.Signature> = []
 
-export const make = (dependencies: {
-  readonly publisher: Publisher
-  readonly backend: ResultBackend["Service"]
-  readonly tasks: Tasks["Service"]
-  readonly results: Results
-  readonly clock: Clock.Clock
-  /** The node name: where they come from. */
-  readonly hostname: string
-  /** Where a task goes that nobody says anything about; default `celery`. */
-  readonly defaultQueue?: string | undefined
-}): Callbacks => {
-  const { publisher, backend, tasks, results, clock, hostname, defaultQueue = "celery" } = dependencies
+export const make = (
+  dependencies: Sending.Dependencies & { readonly results: Results; readonly passing: Passing }
+): Callbacks => {
+  const { backend, results, passing } = dependencies
 
-  const optionsOf = (task: string) => tasks.find(task)?.task.options
-  const dispatch = Dispatch.make(backend, publisher)
-
-  const send = (
-    signatures: ReadonlyArray<readonly [Signature.Signature, Apply.Given]>
-  ): Effect.Effect<ReadonlyArray<ResultTuple>, CallbackNotSent> =>
-    Effect.suspend(() => {
-      let plan: Apply.Plan
-      try {
-        const now = clock.currentTimeMillisUnsafe()
-        plan = Apply.planUnsafe(signatures, { now, optionsOf, defaultQueue, origin: hostname })
-      } catch (error) {
-        return Effect.fail(new CallbackNotSent({ message: (error as Error).message, recoverable: false }))
-      }
-      return Effect.mapError(Effect.as(dispatch(plan), plan.results), (error) =>
-        notSent(plan.messages.map(({ task }) => task.headers.task).join(", "), error)
-      )
-    })
+  const send = Sending.make(dependencies)
 
   /** Signatures that will never run: every result of theirs is this failure, and a chord that waits for one of them is told. */
   const fail = (
@@ -152,11 +124,21 @@ export const make = (dependencies: {
       if (body._tag === "Failure") {
         return Effect.fail(new CallbackNotSent({ message: body.failure.message, recoverable: false }))
       }
-      const firing = (parts: ReadonlyArray<ChordPart>) =>
+      const firing = { groupId: part.groupId, firing: crypto.randomUUID() }
+      const firingOf = (parts: ReadonlyArray<ChordPart>) =>
         Effect.flatMap(backend.groups.restore(part.groupId), (group) =>
-          fire(Option.getOrUndefined(group), body.success, parts, from)
+          passing("after-body", part.taskId, fire(Option.getOrUndefined(group), body.success, parts, from, firing))
         )
-      return backend.chords.count(part, firing).pipe(
+      const { task_id: id } = body.success.options
+      const sent =
+        Signature.isCanvas(body.success) || typeof id !== "string"
+          ? undefined
+          : // A failure may be the chord's own, whose errbacks are still to come.
+            Effect.map(
+              backend.get(id),
+              Option.exists(({ status }) => status !== TaskState.FAILURE)
+            )
+      return backend.chords.count(part, firingOf, sent).pipe(
         Effect.asVoid,
         Effect.mapError((error) =>
           error._tag === "CallbackNotSent" ? error : notSent(`the body of the chord, ${body.success.task},`, error)
@@ -169,13 +151,14 @@ export const make = (dependencies: {
     group: ResultTuple | undefined,
     body: Signature.Signature,
     parts: ReadonlyArray<ChordPart>,
-    from: Apply.Given
+    from: Apply.Given,
+    firing?: Firing
   ): Effect.Effect<void, CallbackNotSent | HubError> =>
     Effect.suspend(() => {
       const failed = parts.find(({ state }) => state !== TaskState.SUCCESS)
       if (failed === undefined) {
         return Effect.catchIf(
-          send([[body, { ...from, args: [valuesOf(group, parts)] }]]),
+          send([[body, { ...from, args: [valuesOf(group, parts)] }]], firing),
           ({ recoverable }) => !recoverable,
           // It will never be sent, and somebody waits for it.
           ({ message }) => failing(body, TaskError.callbackError(message), from)
@@ -196,8 +179,9 @@ export const make = (dependencies: {
       send(errbacksOf(body).map(([errback, id]) => [errback, { ...from, args: [id] }] as const))
     )
 
-  const givenBy = ({ headers, replyTo }: Ended): Apply.Given => ({
+  const givenBy = ({ headers, replyTo, trace }: Ended): Apply.Given => ({
     replyTo,
+    trace,
     args: [],
     chain: none,
     rootId: headers.rootId,
@@ -221,7 +205,7 @@ export const make = (dependencies: {
       const { callbacks, chain, chord, errbacks } = embed
       let replacement: Signature.Signature
       try {
-        replacement = replacing(signature, {
+        replacement = replacing(inheritUnsafe(signature, headers), {
           task_id: headers.id,
           group_id: headers.group,
           group_index: headers.groupIndex,
@@ -293,9 +277,3 @@ export const make = (dependencies: {
     }
   }
 }
-
-const notSent = (what: string, error: HubError): CallbackNotSent =>
-  new CallbackNotSent({
-    message: `${what.slice(0, 200)} could not be sent: ${error.message}`,
-    recoverable: error.recoverable || error.transient
-  })

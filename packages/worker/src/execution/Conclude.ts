@@ -27,6 +27,7 @@ import type { Passing } from "./Failpoint.ts"
 import type { Join, Outcome } from "./Outcome.ts"
 import * as Request from "./Request.ts"
 import type { Results } from "./Results.ts"
+import type { CallbackNotSent } from "./Sending.ts"
 import * as Settling from "./Settling.ts"
 import { signum } from "./Signum.ts"
 
@@ -53,12 +54,12 @@ export const make = (dependencies: {
   /** Counts it in its chord when its result is stored, before it is settled: after a crash in between it is counted again, which is once. */
   const counted = (
     request: Request.Request,
-    counting: Effect.Effect<void, Callbacks.CallbackNotSent>,
+    counting: Effect.Effect<void, CallbackNotSent>,
     how: Settlement,
     ended: Effect.Effect<void>
   ): Effect.Effect<void> =>
     Effect.matchEffect(counting, {
-      onSuccess: () => ended,
+      onSuccess: () => Effect.andThen(passing("after-chord", request.message.headers.id, Effect.void), ended),
       onFailure: (error) =>
         error.recoverable && how === "ack"
           ? requeued(request, "A chord could not be counted; the message goes back to its queue", error.message)

@@ -5,12 +5,21 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
-export const steps = ["after-accept", "after-run", "after-callbacks", "after-result-store", "after-ack"] as const
+export const steps = [
+  "after-accept",
+  "after-run",
+  "after-callbacks",
+  "after-result-store",
+  "after-body",
+  "after-chord",
+  "after-ack"
+] as const
 
 /**
  * `after-accept`: begun, and acknowledged if that comes early; `after-run`: the outcome is known; `after-callbacks`: what the
  * outcome sends (callbacks, the next step of a chain, errbacks, the retry) is sent; `after-result-store`: its state is stored;
- * `after-ack`: the message is settled.
+ * `after-body`: it was the last part of a chord, whose body is sent, and nobody knows that yet; `after-chord`: it is counted in its
+ * chord; `after-ack`: the message is settled.
  */
 export type Step = (typeof steps)[number]
 
@@ -22,7 +31,7 @@ export class Failpoint extends Context.Reference<At | undefined>("@apium/worker/
 }) {}
 
 /** Comes past a step when `effect` is done. */
-export type Passing = <A>(step: Step, taskId: string, effect: Effect.Effect<A>) => Effect.Effect<A>
+export type Passing = <A, E>(step: Step, taskId: string, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 export const passing = (at: At | undefined): Passing =>
   at === undefined ? (_step, _taskId, effect) => effect : (step, taskId, effect) => Effect.tap(effect, at(step, taskId))

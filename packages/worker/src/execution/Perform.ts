@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Binding from "../task/Binding.ts"
+import * as PythonError from "../task/PythonError.ts"
 import * as Retry from "../task/Retry.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
 import { TaskContext } from "../task/TaskContext.ts"
@@ -136,8 +137,10 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
       ? Effect.succeedNone
       : Effect.option(encodeError(error) as Effect.Effect<KombuJson, Schema.SchemaError>)
 
+  const python = task.error === undefined ? undefined : PythonError.classes(task.error)
+
   const toFailure = (error: unknown): Effect.Effect<Failure> =>
-    Effect.map(fieldsOf(error), (fields) => TaskError.toFailure(error, fields))
+    Effect.map(fieldsOf(error), (fields) => TaskError.toFailure(error, fields, python?.(error)))
 
   const delay = (retries: number): Effect.Effect<Duration.Duration> =>
     task.options.retry === undefined

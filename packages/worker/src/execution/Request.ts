@@ -3,6 +3,7 @@
  * (celery/worker/request.py).
  */
 import * as Delivery from "@apium/hub/Delivery"
+import type { Arguments } from "@apium/hub/Exchange"
 import { formatEta, republishable, type TaskHeaders, type TaskMessage } from "@apium/protocol/celery/TaskMessage"
 import type { Outgoing } from "../client/Publisher.ts"
 import { toSeconds } from "../task/Countdown.ts"
@@ -38,6 +39,8 @@ export interface Request {
   timeStart?: number
   /** Its run is over; a handler that was abandoned may go on. */
   ended?: boolean
+  /** The headers of its trace, for what it causes. */
+  trace?: Arguments | undefined
   /** What the pool was given: what `Pool.kill` asks for. */
   job?: Job
   /** Revoked while it ran: set before its run is interrupted or killed, which then ends as REVOKED whatever the pool says. */
@@ -63,14 +66,17 @@ export const resultOf = ({ registered, message: { headers } }: Request): TaskHea
   registered.task.options.ignoreResult === true && !headers.ignoreResult ? { ...headers, ignoreResult: true } : headers
 
 /** The same task again: same id, one retry more, and as its own parent (WIRE 6, fact 15). */
-export const again = ({ delivery, message: { headers, args, kwargs, embed } }: Request, at: number): Outgoing => ({
+export const again = (
+  { delivery, message: { headers, args, kwargs, embed }, trace }: Request,
+  at: number
+): Outgoing => ({
   task: {
     headers: {
       ...headers,
       retries: headers.retries + 1,
       eta: formatEta(at),
       parentId: headers.id,
-      extra: republishable(headers.extra)
+      extra: { ...republishable(headers.extra), ...trace }
     },
     args,
     kwargs,
@@ -111,8 +117,11 @@ const positive = (limit: number | null): number | null => (limit !== null && lim
 export const info = (request: Request, override: TimeLimits | undefined): RequestInfo => {
   const {
     delivery,
-    message: { embed, headers }
+    message: { embed, headers },
+    trace
   } = request
+  // Without what a broker wrote there, as one that kept the task until it was due.
+  const extra = "x-death" in headers.extra ? republishable(headers.extra) : headers.extra
   return {
     id: headers.id,
     name: headers.task,
@@ -123,8 +132,9 @@ export const info = (request: Request, override: TimeLimits | undefined): Reques
     groupIndex: headers.groupIndex,
     chord: embed.chord,
     timeLimit: timeLimit(request, override),
-    // Without what a broker wrote there, as one that kept the task until it was due.
-    headers: "x-death" in headers.extra ? republishable(headers.extra) : headers.extra,
+    headers: trace === undefined ? extra : { ...extra, ...trace },
+    stamps: headers.stamps,
+    stampedHeaders: headers.stampedHeaders ?? [],
     delivery: {
       exchange: delivery.route.exchange,
       routingKey: delivery.route.routingKey,

@@ -6,7 +6,9 @@ import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HubError } from "@apium/hub/HubError"
+import type { Queue } from "@apium/hub/Queue"
 import * as Result from "effect/Result"
+import type { Consumers } from "./Consumers.ts"
 import type { Discard } from "./Discard.ts"
 import type { Eta } from "./Eta.ts"
 import type { Pool } from "./Pool.ts"
@@ -54,6 +56,12 @@ export class Requests extends Context.Service<
     /** Celery's notation (`10/m`); `null` lifts the limit. Fails with the text of what is wrong. */
     readonly rateLimit: (task: string, rate: string | number | null) => Effect.Effect<void, string>
     readonly timeLimit: (task: string, limits: TimeLimits) => Effect.Effect<void>
+    /** Those that are consumed now. */
+    readonly queues: () => ReadonlyArray<Queue>
+    /** From now on, on later links too; `false`: it is consumed already. Fails when the broker refuses it. */
+    readonly addConsumer: (queue: Queue) => Effect.Effect<boolean, HubError>
+    /** What it has sent is run and settled as before; `false`: it is not consumed. */
+    readonly cancelConsumer: (queue: string) => Effect.Effect<boolean>
     /**
      * Waits until a shutdown is through: nothing runs, nothing is held, the channel is closed. Fails when the connection has
      * ended for good, which shuts the worker down.
@@ -75,12 +83,13 @@ export const make = (dependencies: {
   readonly clock: Clock.Clock
   readonly totals: Totals
   readonly timeLimits: Map<string, TimeLimits>
+  readonly consumers: Pick<Consumers, "queues" | "add" | "cancel">
   readonly prefetch: () => number
   /** The number of slots has changed. */
   readonly resized: () => void
   readonly drained: Effect.Effect<void, HubError>
 }): Requests["Service"] => {
-  const { slots, rateLimit, eta, revoked, discard, pool, clock, totals, timeLimits } = dependencies
+  const { slots, rateLimit, eta, revoked, discard, pool, clock, totals, timeLimits, consumers } = dependencies
 
   const discardWaiting = (matches: (request: Request) => boolean): Effect.Effect<void> =>
     Effect.suspend(() =>
@@ -161,6 +170,9 @@ export const make = (dependencies: {
     rateLimit: (task, rate) =>
       Effect.fromResult(Result.map(RateLimit.parse(rate), (startsPerSecond) => rateLimit.set(task, startsPerSecond))),
     timeLimit: (task, limits) => Effect.sync(() => void timeLimits.set(task, { ...timeLimits.get(task), ...limits })),
+    queues: consumers.queues,
+    addConsumer: consumers.add,
+    cancelConsumer: consumers.cancel,
     drained: dependencies.drained
   }
 }

@@ -18,7 +18,7 @@ import { revoked } from "../task/TaskError.ts"
 
 /** The task a result is of; without headers (they could not be read) it is an id alone. */
 type Of = Pick<TaskHeaders, "id"> &
-  Partial<Pick<TaskHeaders, "group" | "parentId" | "ignoreResult" | "task" | "retries">>
+  Partial<Pick<TaskHeaders, "group" | "parentId" | "ignoreResult" | "task" | "retries" | "stampedHeaders" | "stamps">>
 
 /** Results that their task was not told of, for the backend was away for longer than is waited for, or refused them. */
 export const lost = Metric.counter("apium_results_lost", {
@@ -48,6 +48,12 @@ export interface Results {
 
 const noRest: Partial<ResultMessage> = {}
 
+/** Each stamp is a key of its own. */
+const stamped = ({ stampedHeaders, stamps }: Of): Pick<ResultMessage, "extra"> | undefined =>
+  stamps === undefined || Object.keys(stamps).length === 0
+    ? undefined
+    : { extra: { ...stamps, stamped_headers: stampedHeaders ?? [] } }
+
 /** `worker`: the node's name. */
 export const make = (backend: ResultBackend["Service"], worker: string | null = null): Results => {
   /** By the headers that go with every result of a message. */
@@ -72,7 +78,8 @@ export const make = (backend: ResultBackend["Service"], worker: string | null = 
         name: of.task ?? null,
         worker,
         retries: of.retries ?? null,
-        ...(described.get(of) ?? unknown)
+        ...(described.get(of) ?? unknown),
+        ...stamped(of)
       })
     : plain
 
@@ -80,7 +87,7 @@ export const make = (backend: ResultBackend["Service"], worker: string | null = 
     Effect.catchCause(backend.store(message, to), (cause) =>
       Effect.andThen(
         Metric.update(lost, 1),
-        Effect.logWarning("A result could not be stored", {
+        Effect.logError("A result could not be stored, and is lost", {
           id: message.taskId,
           state: message.status,
           reason: Cause.pretty(cause)

@@ -11,8 +11,9 @@ export interface Revoked {
   readonly add: (id: string) => void
   readonly addStamp: (header: string, value: string) => void
   readonly has: (headers: Pick<TaskHeaders, "id" | "stamps">) => boolean
-  /** The ids. */
+  /** The ids, the oldest first. */
   readonly ids: () => ReadonlyArray<string>
+  readonly stamps: () => ReadonlyArray<readonly [header: string, value: string]>
 }
 
 /** A set that forgets the oldest; an addition is an insertion at its end. */
@@ -41,7 +42,8 @@ class LimitedSet {
 
 const stampKey = (header: string, value: string): string => `${header}\0${value}`
 
-export const make = (): Revoked => {
+/** `changed`: something was added. */
+export const make = (changed: () => void = () => undefined): Revoked => {
   const ids = new LimitedSet()
   const stamps = new LimitedSet()
   let anyStamp = false
@@ -50,13 +52,22 @@ export const make = (): Revoked => {
     Object.entries(of ?? {}).some(([header, value]) => valuesOf(value).some((one) => stamps.has(stampKey(header, one))))
 
   return {
-    add: (id) => ids.add(id),
+    add: (id) => {
+      ids.add(id)
+      changed()
+    },
     addStamp: (header, value) => {
       anyStamp = true
       stamps.add(stampKey(header, value))
+      changed()
     },
     has: (headers) => ids.has(headers.id) || (anyStamp && hasStamp(headers.stamps)),
-    ids: () => ids.keys()
+    ids: () => ids.keys(),
+    stamps: () =>
+      stamps.keys().map((key) => {
+        const [header = "", ...value] = key.split("\0")
+        return [header, value.join("\0")]
+      })
   }
 }
 

@@ -3,10 +3,8 @@
  * channel closes goes back to its queue, next in line.
  */
 import type { Connection } from "@apium/hub/Connection"
-import * as Consumer from "@apium/hub/Consumer"
 import type { Delivery } from "@apium/hub/Delivery"
 import type { HubError } from "@apium/hub/HubError"
-import type { Queue } from "@apium/hub/Queue"
 import * as Topology from "@apium/hub/Topology"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -16,6 +14,7 @@ import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { Shutdown } from "../Shutdown.ts"
+import type { Consumers } from "./Consumers.ts"
 import type { Drain } from "./Drain.ts"
 import type { Eta } from "./Eta.ts"
 import type { Intake } from "./Intake.ts"
@@ -37,7 +36,7 @@ const parkingGrace = "10 seconds"
 export const run = (dependencies: {
   readonly connection: Connection["Service"]
   readonly shutdown: Shutdown["Service"]
-  readonly queues: ReadonlyArray<Queue>
+  readonly consumers: Consumers
   readonly noAck: boolean
   readonly cancelLongRunningTasks: boolean
   readonly tuner: Tuner
@@ -47,7 +46,7 @@ export const run = (dependencies: {
   readonly eta: Eta
   readonly drain: Drain
 }): Effect.Effect<void, HubError> => {
-  const { connection, shutdown, queues, noAck, tuner, intake, slots, orphans, eta, drain } = dependencies
+  const { connection, shutdown, consumers, noAck, tuner, intake, slots, orphans, eta, drain } = dependencies
   /** Open while there is no session. */
   const between = Latch.makeUnsafe(true)
   const stopping = shutdown.reached("warm")
@@ -60,14 +59,10 @@ export const run = (dependencies: {
 
   const open = Effect.gen(function* () {
     const channel = yield* connection.channel
+    const queues = consumers.queues()
     const names = yield* Topology.declare(channel, { queues })
     yield* tuner.attach(channel)
-    // The window is the tuner's, and no transport has another.
-    const prefetch = Number.POSITIVE_INFINITY
-    return {
-      channel,
-      consumers: names.map((name, index) => Consumer.consume(channel, queues[index]!, name, { noAck, prefetch }))
-    }
+    return { channel, consume: consumers.run(channel, queues, names, take) }
   })
 
   /** The link is lost: what runs goes on, and the broker has the rest back. */
@@ -88,11 +83,7 @@ export const run = (dependencies: {
     // Whoever stops us while the broker is away does not wait for it.
     const opened = yield* Effect.raceFirst(open, Effect.as(stopping, undefined))
     if (opened === undefined) return
-    const { channel, consumers } = opened
-    const consume = Effect.forEach(consumers, (consumer) => Stream.runForEachArray(consumer, take), {
-      concurrency: "unbounded",
-      discard: true
-    })
+    const { channel, consume } = opened
     // A batch that is being dealt with hears of a lost link as soon as one that is waited for.
     yield* Effect.raceAllFirst([consume, channel.closed, stopping])
     yield* Effect.raceAllFirst([eta.settled, shutdown.reached("cold"), Effect.sleep(parkingGrace)])

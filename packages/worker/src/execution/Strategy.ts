@@ -8,7 +8,6 @@ import * as DeadLetter from "@apium/hub/DeadLetter"
 import * as Delivery from "@apium/hub/Delivery"
 import { DecodeFailed, HubError } from "@apium/hub/HubError"
 import * as Serializer from "@apium/hub/Serializer"
-import type * as Content from "@apium/protocol/kombu/Content"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
@@ -61,7 +60,7 @@ export const make = (dependencies: {
   /** Of tasks whose definition says nothing. */
   readonly defaults: Pick<TaskOptions, "acksLate" | "timeLimit" | "softTimeLimit">
   readonly noAck: boolean
-  readonly serializers: Content.Registry
+  readonly serializers: Serializer.Registry
 }): Strategy => {
   const { connection, tasks, results, events, discard, revoked, callbacks, defaults, noAck, serializers } = dependencies
 
@@ -73,7 +72,8 @@ export const make = (dependencies: {
         id,
         reason: text
       })
-      if (id !== undefined) yield* results.failure({ id }, failure, null)
+      // Where messages are signed, what was not is not believed in its id either: it may be that of another's task.
+      if (id !== undefined && serializers.signed !== true) yield* results.failure({ id }, failure, null)
       yield* DeadLetter.send(connection, delivery, "undecodable", text)
       return settled
     })
@@ -157,8 +157,8 @@ export const make = (dependencies: {
     if (TaskMessage.version(headers) !== 2) return readWhole(delivery)
     const decoded = TaskMessage.decodeHeaders(headers)
     if (Result.isFailure(decoded)) return invalid(delivery, decoded.failure)
-    // Who cannot run it need not read it.
-    return tasks.find(decoded.success.task) === undefined
+    // Who cannot run it need not read it, unless it has to be verified.
+    return tasks.find(decoded.success.task) === undefined && serializers.signed !== true
       ? notRegistered(delivery, decoded.success)
       : readWhole(delivery, decoded.success)
   }

@@ -8,19 +8,23 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type { Tracer } from "effect/Tracer"
 import type { Publisher } from "../client/Publisher.ts"
+import type { ResultBackend } from "../client/ResultBackend.ts"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
 import type { Callbacks } from "./Callbacks.ts"
 import * as Conclude from "./Conclude.ts"
 import * as Discard from "./Discard.ts"
 import * as Failpoint from "./Failpoint.ts"
+import * as Fired from "./Fired.ts"
 import * as Middleware from "./Middleware.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Job, Pool } from "./Pool.ts"
 import * as Request from "./Request.ts"
 import type { Results } from "./Results.ts"
 import * as Settling from "./Settling.ts"
+import * as Tracing from "../Tracing.ts"
 
 export interface Trace {
   readonly run: (request: Request.Request) => Effect.Effect<void>
@@ -31,6 +35,7 @@ export interface Trace {
 export const make = (dependencies: {
   readonly pool: Pool["Service"]
   readonly results: Results
+  readonly backend: ResultBackend["Service"]
   readonly publisher: Publisher
   readonly callbacks: Callbacks
   readonly events: EventDispatcher["Service"]
@@ -42,8 +47,13 @@ export const make = (dependencies: {
   /** A redelivered task whose SUCCESS is stored is not run again (Celery's `worker_deduplicate_successful_tasks`). */
   readonly deduplicateSuccessfulTasks: boolean
   readonly failpoint: Failpoint.At | undefined
+  /** For a span of each run. */
+  readonly tracer: Tracer | undefined
+  /** The name of what the broker speaks. */
+  readonly transport: string
 }): Trace => {
-  const { results, publisher, callbacks, events, clock, node, timeLimits, failpoint } = dependencies
+  const { results, backend, publisher, callbacks, events, clock, node, timeLimits, failpoint, tracer, transport } =
+    dependencies
   const { deduplicateSuccessfulTasks } = dependencies
   const passing = Failpoint.passing(failpoint)
   const { conclude, interrupted, terminated, settle } = Conclude.make({
@@ -55,6 +65,25 @@ export const make = (dependencies: {
   })
   const discard = Discard.make(results, callbacks, events)
   const run = Middleware.around(dependencies.pool.run, dependencies.middleware)
+
+  const tracingOf = (request: Request.Request): Tracing.Run | undefined => {
+    const {
+      delivery,
+      message: { headers }
+    } = request
+    return tracer === undefined && headers.extra.traceparent === undefined
+      ? undefined
+      : Tracing.processing(tracer, clock, {
+          task: headers.task,
+          id: headers.id,
+          rootId: headers.rootId,
+          destination: delivery.queue,
+          transport,
+          headers: headers.extra,
+          retries: headers.retries,
+          redelivered: Request.redelivered(request)
+        })
+  }
 
   const jobOf = (request: Request.Request): Job => {
     const { registered, message } = request
@@ -85,6 +114,24 @@ export const make = (dependencies: {
       })
     )
 
+  /** Of the messages of one body of a chord one runs. */
+  const once = (request: Request.Request, running: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
+    const begins = Fired.begins(backend, request.message.headers)
+    return begins === undefined
+      ? running
+      : Effect.flatMap(begins, (first) =>
+          first
+            ? running
+            : Effect.as(
+                Effect.logInfo(
+                  "A chord's body was sent twice, and this message of it is not run",
+                  Settling.about(request)
+                ),
+                { _tag: "Ignore" } as const
+              )
+        )
+  }
+
   const start = (request: Request.Request): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
       const { registered, message } = request
@@ -95,12 +142,16 @@ export const make = (dependencies: {
       request.timeStart = now
       if (events.enabled()) events.send("task-started", { uuid: headers.id })
       const started = clock.monotonicTimeNanosUnsafe()
+      const tracing = tracingOf(request)
+      request.trace = tracing?.headers
       const job = jobOf(request)
       request.job = job
       const again = deduplicateSuccessfulTasks && Request.redelivered(request) && Request.acksLate(request)
-      const running = again ? deduplicated(request, job) : run(job)
+      const untraced = once(request, again ? deduplicated(request, job) : run(job))
+      const running = tracing === undefined ? untraced : tracing.around(untraced)
       const handled = Effect.flatMap(passing("after-run", headers.id, Effect.exit(restore(running))), (exit) => {
         request.ended = true
+        tracing?.end(exit)
         return Exit.isSuccess(exit)
           ? conclude(request, exit.value, Number(clock.monotonicTimeNanosUnsafe() - started) / 1e9)
           : Cause.hasInterrupts(exit.cause)

@@ -46,11 +46,19 @@ const resourceUsage = Effect.sync(() => {
   }
 })
 
+/** Bun and Deno say for compatibility which Node they are like, and their own version beside it. */
+const runtime = (): string => {
+  const { versions } = process
+  const name = (["bun", "deno"] as const).find((name) => versions[name] !== undefined) ?? "node"
+  return `${name}:${versions[name]}`
+}
+
 export const layerHost: Layer.Layer<never> = Layer.sync(Host, () => ({
   hostname: os.hostname(),
   pid: process.pid,
   cpus: os.availableParallelism(),
   system: os.type(),
+  platform: { runtime: runtime(), arch: os.arch(), release: os.release() },
   loadAverage: Effect.sync(() => {
     const [one = 0, five = 0, fifteen = 0] = os.loadavg()
     return [one, five, fifteen] as const

@@ -6,6 +6,7 @@
  */
 import { Hub } from "@apium/hub/Hub"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,24 +19,43 @@ export interface Options {
   readonly keepalive?: Duration.Input | undefined
 }
 
+export interface Scale {
+  readonly max: number
+  readonly min: number
+}
+
+/** For remote control. */
+export class Autoscaler extends Context.Service<
+  Autoscaler,
+  {
+    /** Grows or shrinks at once to what is outside of it now; at least one. */
+    readonly update: (max: number, min: number) => Effect.Effect<Scale>
+    /** What `inspect stats` shows under `autoscaler`; `qty`: how many tasks the worker has in its hands. */
+    readonly info: () => Scale & { readonly current: number; readonly qty: number }
+  }
+>()("@apium/worker/Autoscaler") {}
+
 /** How often it looks. */
 const interval = "1 second"
 
-export const layer = (options: Options): Layer.Layer<never, never, Requests | Hub> =>
-  Layer.effectDiscard(
+export const layer = (options: Options): Layer.Layer<Autoscaler, never, Requests | Hub> =>
+  Layer.effect(
+    Autoscaler,
     Effect.gen(function* () {
       const requests = yield* Requests
       const hub = yield* Hub
       const clock = yield* Clock.Clock
       const keepalive = Duration.toMillis(options.keepalive ?? "30 seconds")
-      const min = Math.max(1, options.min)
-      const max = Math.max(min, options.max)
+      let min = Math.max(1, options.min)
+      let max = Math.max(min, options.max)
       let grewAt = Number.NEGATIVE_INFINITY
+
+      const qty = () => requests.active().length + requests.reserved().length
 
       const scale = Effect.suspend(() => {
         const now = Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
         const current = requests.concurrency()
-        const wanted = Math.min(max, Math.max(min, requests.active().length + requests.reserved().length))
+        const wanted = Math.min(max, Math.max(min, qty()))
         if (wanted > current) {
           grewAt = now
           return Effect.andThen(Effect.logInfo("Scaling up", { from: current, to: wanted }), requests.resize(wanted))
@@ -46,5 +66,17 @@ export const layer = (options: Options): Layer.Layer<never, never, Requests | Hu
       })
 
       yield* Effect.acquireRelease(hub.callRepeatedly(interval, scale), (timer) => timer.cancel)
+
+      return {
+        update: (most, least) =>
+          Effect.suspend(() => {
+            min = Math.max(1, least)
+            max = Math.max(min, most)
+            const current = requests.concurrency()
+            const wanted = Math.min(max, Math.max(min, current))
+            return Effect.as(wanted === current ? Effect.void : requests.resize(wanted), { max, min })
+          }),
+        info: () => ({ max, min, current: requests.concurrency(), qty: qty() })
+      }
     })
   )

@@ -3,7 +3,7 @@
  * worker's node name, and provides the panel of commands, to which later steps and you add theirs.
  *
  * Requires Events, whose task events it turns on and off; Tasks, whose requests it shows and changes; Pool; the connection,
- * the worker's logical clock, and what shuts the worker down. It has started when the worker can be reached. Commands are
+ * the worker's logical clock, and what shuts the worker down. With Autoscale in the blueprint it changes that, too. It has started when the worker can be reached. Commands are
  * executed in the order they came; of those that come faster 100 wait here, and the others with the broker.
  */
 import type { Connection } from "@apium/hub/Connection"

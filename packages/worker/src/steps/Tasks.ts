@@ -3,7 +3,7 @@
  * slots. The consumer lives in the link's scope and is opened again on each new link; running tasks live in the worker's,
  * so a lost link stops intake and not tasks.
  *
- * It requires the timer (the hub), the pool, the connection, the events and the shutdown, and provides `Requests`. A warm
+ * It requires the timer (the hub), the pool, the connection, the events, the state and the shutdown, and provides `Requests`. A warm
  * shutdown ends the intake, gives back what has not begun, waits for what runs, and then closes the channel; a cold one
  * interrupts what runs.
  */
@@ -21,13 +21,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Publisher from "../client/Publisher.ts"
+import * as TracedPublisher from "../client/TracedPublisher.ts"
 import { ResultBackend } from "../client/ResultBackend.ts"
+import * as Router from "../client/Router.ts"
 import { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as Callbacks from "../execution/Callbacks.ts"
+import * as Consumers from "../execution/Consumers.ts"
 import * as Drain from "../execution/Drain.ts"
 import * as Discard from "../execution/Discard.ts"
 import * as Eta from "../execution/Eta.ts"
-import { Failpoint } from "../execution/Failpoint.ts"
+import { Failpoint, passing } from "../execution/Failpoint.ts"
 import * as Intake from "../execution/Intake.ts"
 import type { Middleware } from "../execution/Middleware.ts"
 import * as Orphans from "../execution/Orphans.ts"
@@ -37,7 +40,6 @@ import * as Recount from "../execution/Recount.ts"
 import * as Request from "../execution/Request.ts"
 import * as Requests from "../execution/Requests.ts"
 import * as Results from "../execution/Results.ts"
-import * as Revoked from "../execution/Revoked.ts"
 import * as Session from "../execution/Session.ts"
 import * as Slots from "../execution/Slots.ts"
 import * as Strategy from "../execution/Strategy.ts"
@@ -48,7 +50,9 @@ import type * as Window from "../execution/Window.ts"
 import type { Profile } from "../Profile.ts"
 import { Shutdown } from "../Shutdown.ts"
 import type { Countdown } from "../task/Countdown.ts"
+import * as Tracing from "../Tracing.ts"
 import { Tasks } from "../task/Tasks.ts"
+import { WorkerState } from "./State.ts"
 
 export interface Options {
   readonly queues: ReadonlyArray<Queue>
@@ -76,6 +80,12 @@ export interface Options {
   readonly deduplicateSuccessfulTasks?: boolean | undefined
   /** Where callbacks go that say nothing about it. Default `celery`. */
   readonly defaultQueue?: string | undefined
+  /** Queues that the worker sends to and does not consume, where they are not Celery's plain ones. */
+  readonly otherQueues?: ReadonlyArray<Queue> | undefined
+  /** Where what the worker sends goes by its name: callbacks, the next step of a chain; as of the client. */
+  readonly routes?: Router.Options["routes"]
+  readonly createMissingQueues?: Router.Options["createMissingQueues"]
+  readonly publishRetry?: Publisher.Options["publishRetry"]
   /** The node name: `celery@host`. */
   readonly hostname: string
   readonly profile: Profile
@@ -86,7 +96,7 @@ export const layer = (
 ): Layer.Layer<
   Requests.Requests,
   HubError,
-  Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub | Shutdown
+  Connection | ResultBackend | Tasks | Pool | EventDispatcher | Hub | Shutdown | WorkerState
 > =>
   Layer.effect(
     Requests.Requests,
@@ -105,18 +115,30 @@ export const layer = (
       const { pid } = yield* Host
       const backend = yield* ResultBackend
       const results = Results.make(backend, options.hostname)
-      const publisher = Publisher.make(connection, options.queues, { profile, middleware: options.publishMiddleware })
-      const revoked = Revoked.make()
+      const router = Router.make({ ...options, queues: [...options.queues, ...(options.otherQueues ?? [])] })
+      if (router.broken !== undefined) return yield* router.broken
+      const publisher = TracedPublisher.make(
+        Publisher.make(
+          connection,
+          { profile, middleware: options.publishMiddleware, publishRetry: options.publishRetry },
+          yield* Publisher.writing
+        ),
+        connection.transport
+      )
+      const { revoked } = yield* WorkerState
       const totals: Requests.Totals = new Map()
       const timeLimits = new Map<string, Request.TimeLimits>()
+      const failpoint = yield* Failpoint
       const callbacks = Callbacks.make({
         publisher,
         backend,
         tasks,
         results,
         clock,
+        passing: passing(failpoint),
         hostname: options.hostname,
-        defaultQueue: options.defaultQueue
+        router,
+        publishRetry: options.publishRetry
       })
       const discard = Discard.make(results, callbacks, events)
       const strategy = Strategy.make({
@@ -134,15 +156,18 @@ export const layer = (
       const trace = Trace.make({
         pool,
         results,
+        backend,
         publisher,
         callbacks,
         middleware: options.middleware ?? [],
         deduplicateSuccessfulTasks: options.deduplicateSuccessfulTasks === true,
-        failpoint: yield* Failpoint,
+        failpoint,
         events,
         clock,
         node: { pid, hostname: options.hostname },
-        timeLimits: (task) => timeLimits.get(task)
+        timeLimits: (task) => timeLimits.get(task),
+        tracer: yield* Effect.withFiber((fiber) => Effect.succeed(Tracing.tracerOf(fiber))),
+        transport: connection.transport
       })
       const suspects = Suspects.make(yield* Random.Random)
       const recount = Recount.make({ connection, suspects, stopping: shutdown.reached("warm") })
@@ -260,10 +285,16 @@ export const layer = (
       // A worker whose queues the broker refuses is not started. (One that the broker is to name would get a name for nothing.)
       yield* connection.declare({ queues: options.queues.filter(({ name }) => name !== "") })
 
+      const consumers = Consumers.make({
+        connection,
+        queues: options.queues,
+        noAck: profile.noAck,
+        describe: router.describe
+      })
       const session = Session.run({
         connection,
         shutdown,
-        queues: options.queues,
+        consumers,
         noAck: profile.noAck,
         cancelLongRunningTasks: options.cancelLongRunningTasksOnConnectionLoss === true,
         tuner,
@@ -290,6 +321,7 @@ export const layer = (
         clock,
         totals,
         timeLimits,
+        consumers,
         prefetch: tuner.size,
         resized: tuner.tune,
         drained: Deferred.await(drained)

@@ -107,6 +107,8 @@ export const run = Effect.fnUntraced(function* (
         Countdown.toSeconds(options.softTimeLimit ?? softTimeLimit)
       ],
       headers: headers.extra,
+      stamps: headers.stamps,
+      stampedHeaders: [],
       delivery: { exchange: "", routingKey: "", queue: "", redelivered: false, priority: 0 }
     },
     updateState: (state, meta) => updateState(headers.id, state, meta),

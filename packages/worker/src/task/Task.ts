@@ -117,7 +117,10 @@ const Nothing: Wire<void> = Schema.Null.pipe(
   })
 )
 
-/** Left-out `result`: void, null on the wire. `error`: its tag travels as `exc_type`, and the caller gets the tagged error back. */
+/**
+ * Left-out `result`: void, null on the wire. `error`: its tag travels as `exc_type`, and the caller gets the tagged error back;
+ * `TaskError.python` makes it a class of Python's.
+ */
 export const make = <const Name extends string, P extends Params, Result = void, Error = never>(
   name: Name,
   definition: TaskOptions & {

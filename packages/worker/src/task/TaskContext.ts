@@ -27,6 +27,10 @@ export interface RequestInfo {
   readonly timeLimit: readonly [hard: number | null, soft: number | null]
   /** The headers of the application's own: `traceparent`, `x-tenant`. */
   readonly headers: Arguments
+  /** The labels it was given (`Canvas.stamp`), by their names. */
+  readonly stamps: Readonly<Record<string, unknown>>
+  /** The names of its stamps, in no order. */
+  readonly stampedHeaders: ReadonlyArray<string>
   readonly delivery: {
     readonly exchange: string
     readonly routingKey: string

@@ -5,11 +5,15 @@
  */
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import type { Signature } from "@apium/protocol/celery/Signature"
-import type { KombuJson } from "@apium/protocol/kombu/Json"
+import { safeRepr } from "@apium/protocol/celery/PythonRepr"
+import { type KombuJson, stringify } from "@apium/protocol/kombu/Json"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as PythonError from "./PythonError.ts"
+
+export { python, type PythonClass } from "./PythonError.ts"
 
 /** Run this task again, later (`Retry.again`). */
 export class RetryRequested extends Schema.TaggedError<RetryRequested>()("Retry", {
@@ -163,9 +167,15 @@ const builtins: ReadonlySet<string> = new Set(["TypeError", "SyntaxError"])
 /** What is stored for a day, and shown in lists, is no place for more. */
 const maxMessage = 16_384
 
+const highSurrogate = /[\ud800-\udbff]$/
+
+/** Half of a character is text that Python cannot print. */
+const cut = (text: string): string =>
+  text.length <= maxMessage ? text : text.slice(0, maxMessage).replace(highSurrogate, "")
+
 const messageOf = (error: object): string => {
   const message = "message" in error ? error.message : undefined
-  return typeof message === "string" ? message.slice(0, maxMessage) : ""
+  return typeof message === "string" ? cut(message) : ""
 }
 
 const nameOf = (error: object): string => {
@@ -173,25 +183,53 @@ const nameOf = (error: object): string => {
   return "name" in error && typeof error.name === "string" && error.name !== "" ? error.name : "Error"
 }
 
+/** What no message can carry is told in words, as Celery does it (`ensure_serializable`): the failure is stored all the same. */
+const carried = (value: KombuJson): KombuJson => {
+  try {
+    stringify(value)
+    return value
+  } catch {
+    return safeRepr(value)
+  }
+}
+
+/** An exception without a message has no arguments, as in Python. */
+const argsOf = (error: object): ReadonlyArray<KombuJson> => {
+  const message = messageOf(error)
+  if (message !== "") return [message]
+  // Thrown, but no error: an object, a list.
+  return error instanceof Error || ("_tag" in error && typeof error._tag === "string") ? [] : [safeRepr(error)]
+}
+
 /**
- * Anything a handler failed with or threw, as an exception of Python's. `encoded` are the fields of a declared error: they
- * travel behind the text, where a TypeScript caller finds them.
+ * Anything a handler failed with or threw, as an exception of Python's. `encoded` are the fields of a declared error: they are the
+ * arguments of `python`, its class there, or travel behind the text, where a TypeScript caller finds them.
  */
-export const toFailure = (error: unknown, encoded: Option.Option<KombuJson> = Option.none()): Failure => {
+export const toFailure = (
+  error: unknown,
+  encoded: Option.Option<KombuJson> = Option.none(),
+  python?: PythonError.PythonClass
+): Failure => {
   if (typeof error !== "object" || error === null) {
-    const text = String(error).slice(0, maxMessage)
+    const text = cut(String(error))
     return Option.isSome(encoded)
-      ? { excType: "Exception", excMessage: [text, encoded.value], excModule: module }
+      ? { excType: "Exception", excMessage: [text, carried(encoded.value)], excModule: module }
       : { excType: "Exception", excMessage: [text], excModule: "builtins" }
   }
   if (error instanceof SoftTimeLimitExceeded) {
     return { excType: "SoftTimeLimitExceeded", excMessage: [], excModule: "billiard.exceptions" }
   }
   const excType = nameOf(error)
+  if (Option.isNone(encoded)) {
+    return { excType, excMessage: argsOf(error), excModule: builtins.has(excType) ? "builtins" : module }
+  }
   const message = messageOf(error)
-  return Option.isSome(encoded)
-    ? { excType, excMessage: [message, encoded.value], excModule: module }
-    : { excType, excMessage: [message], excModule: builtins.has(excType) ? "builtins" : module }
+  const fields = encoded.value
+  if (python === undefined || typeof fields !== "object" || fields === null) {
+    return { excType, excMessage: [message, carried(fields)], excModule: module }
+  }
+  const args = PythonError.argsOf(python, fields as Readonly<Record<string, KombuJson>>, message)
+  return { excType: python.type, excMessage: args.map(carried), excModule: python.module }
 }
 
 /** What travels behind the text of a declared error; nothing for an exception of anybody else's. */

@@ -10,7 +10,7 @@ import type { TaskFailed } from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Option, Schema } from "effect"
-import { ended, settle, start, stored, takeAll, test } from "../support/World.ts"
+import { ended, headers, inject, json, settle, start, stored, takeAll, test, waiting } from "../support/World.ts"
 
 const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
 const total = Task.make("proj.total", { params: { of: Schema.Array(Schema.Number) }, result: Schema.Number })
@@ -161,6 +161,21 @@ describe("what waits for it comes, when", () => {
       const error = (yield* soon(Effect.flip(sent.get))) as TaskFailed
       assert.strictEqual(error.excType, "ChordError")
       assert.match(String(error.excMessage[0]), /options.queue should be a string/)
+    })
+  )
+
+  test(
+    "the body of a chord was sent twice, and one message of it runs, again when it comes again",
+    Effect.gen(function* () {
+      yield* go
+      told.length = 0
+      const body = (firing: string) =>
+        json(JSON.stringify([[firing], {}, {}]), headers("proj.tell", "b1", { apium_fired: `g1 ${firing}` }))
+      for (const firing of ["first", "second", "first"]) yield* inject(body(firing))
+      yield* settle
+      assert.deepStrictEqual(told, ["first", "first"])
+      assert.strictEqual(yield* waiting("celery"), 0)
+      assert.strictEqual((yield* ended("b1")).status, "SUCCESS")
     })
   )
 

@@ -3,6 +3,8 @@ import * as Wire from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
 import * as Apply from "@apium/worker/client/Apply"
+import * as Router from "@apium/worker/client/Router"
+import * as Stamps from "@apium/worker/client/Stamps"
 import { assert, describe, it } from "@effect/vitest"
 import { capturedTasks } from "../support/Fixtures.ts"
 
@@ -41,16 +43,19 @@ const cases: Readonly<Record<string, Wire.Signature>> = {
       n: 2
     },
     subtaskType: "chunks"
-  })
+  }),
+  stamped_visitor: Stamps.stampUnsafe(add([2, 2]), { onSignature: () => ({ monitoring_id: "m-1" }) }),
+  stamped_kwargs_chain: Stamps.stampUnsafe(Wire.chain([add([1, 1]), add([2])]), { customer: "acme", seq: [1, 2] })
 }
 
 const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g
 
-/** Ids as numbers in order of appearance. Where an rpc backend listens is the sender's own; ids that are null nobody reads. */
+/** Ids as numbers in order of appearance. Where an rpc backend listens is the sender's own; ids that are null nobody reads; stamped headers are a set. */
 const numbered = (value: unknown): unknown => {
   const seen = new Map<string, string>()
   const text = JSON.stringify(value, (key, value: unknown) => {
     const empty = value === null && (key === "root_id" || key === "parent_id")
+    if (key === "stamped_headers" && Array.isArray(value)) return (value as ReadonlyArray<string>).toSorted()
     return key === "reply_to" || empty ? undefined : value
   })
   return JSON.parse(
@@ -61,10 +66,29 @@ const numbered = (value: unknown): unknown => {
   )
 }
 
+const shown = ({
+  group,
+  group_index,
+  id,
+  parent_id,
+  root_id,
+  stamped_headers,
+  stamps,
+  task
+}: Record<string, unknown>) => ({
+  task,
+  id,
+  group,
+  group_index,
+  root_id,
+  parent_id,
+  stamped_headers,
+  stamps
+})
+
 const told = ({ task: { args, embed, headers, kwargs } }: Apply.Plan["messages"][number]) => {
-  const { group, group_index, id, parent_id, root_id, task } = TaskMessage.encodeHeaders(headers)
   return {
-    headers: { task, id, group, group_index, root_id, parent_id },
+    headers: shown(TaskMessage.encodeHeaders(headers)),
     body: TaskMessage.encodeBody(args, kwargs, embed)
   }
 }
@@ -75,7 +99,7 @@ describe("a canvas is sent as Celery sends it", () => {
     const plan = Apply.planUnsafe([[signature, { args: [], chain: [] }]], {
       now: 0,
       optionsOf: () => undefined,
-      defaultQueue: "celery",
+      router: Router.make(),
       origin: "gen1@test"
     })
     const [result] = plan.results
@@ -83,13 +107,10 @@ describe("a canvas is sent as Celery sends it", () => {
       numbered({ result: ResultMessage.encodeTuple(result!), sent: plan.messages.map(told) }),
       numbered({
         result: captured.resultIds,
-        sent: captured.received.map(({ bodyText, headers }) => {
-          const { group, group_index, id, parent_id, root_id, task } = headers
-          return {
-            headers: { task, id, group, group_index, root_id, parent_id },
-            body: JSON.parse(bodyText) as unknown
-          }
-        })
+        sent: captured.received.map(({ bodyText, headers }) => ({
+          headers: shown(headers),
+          body: JSON.parse(bodyText) as unknown
+        }))
       })
     )
   })

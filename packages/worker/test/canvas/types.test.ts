@@ -7,6 +7,7 @@ import type { Client } from "@apium/worker/client/Client"
 import type { HubError } from "@apium/hub/HubError"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Task from "@apium/worker/task/Task"
+import * as TaskError from "@apium/worker/task/TaskError"
 import { assert, it } from "@effect/vitest"
 import { type Effect, Schema } from "effect"
 
@@ -30,6 +31,9 @@ it("says what a canvas gives, how it fails, and what does not fit", () => {
     const chain: Sent<AsyncResult<number, TooLarge | TooSmall>> = Canvas.delay(
       Canvas.chain(add.s({ x: 1, y: 2 }), text.partial({}), size.partial({}))
     )
+    const stamped: typeof chain = Canvas.delay(
+      Canvas.stamp(Canvas.chain(add.s({ x: 1, y: 2 }), text.partial({}), size.partial({})), { id: "abc" })
+    )
     const group: Sent<GroupResult<readonly [number, string], TooLarge>> = Canvas.delay(
       Canvas.group([add.s({ x: 1, y: 2 }), text.s({ n: 1 })])
     )
@@ -50,7 +54,7 @@ it("says what a canvas gives, how it fails, and what does not fit", () => {
     const ended: Sent<GroupResult<readonly [number, string], TooLarge>> = Canvas.delay(
       Canvas.chain(add.s({ x: 1, y: 2 }), Canvas.group([add.partial({ y: 1 }), text.partial({})]))
     )
-    return [chain, group, nested, dynamic, groups, anything, optional, empty, afterEmpty, spread, ended]
+    return [chain, stamped, group, nested, dynamic, groups, anything, optional, empty, afterEmpty, spread, ended]
   }
   const doNotFit = (): ReadonlyArray<unknown> => [
     // @ts-expect-error a void for a string
@@ -74,7 +78,13 @@ it("says what a canvas gives, how it fails, and what does not fit", () => {
     // @ts-expect-error no such parameter
     add.partial({ z: 1 }),
     // @ts-expect-error another type
-    add.partial({ y: "1" })
+    add.partial({ y: "1" }),
+    // @ts-expect-error a visitor gives stamps by their names
+    Canvas.stamp(add.s({ x: 1, y: 1 }), { onSignature: () => "abc" }),
+    // @ts-expect-error a part misses something, stamped or not
+    Canvas.delay(Canvas.stamp(add.partial({ y: 1 }), { id: "abc" })),
+    // @ts-expect-error no such field
+    TaskError.python(TooLarge, { module: "proj.errors", type: "TooLarge", args: ["m"] })
   ]
   assert.isFunction(fits)
   assert.isFunction(doNotFit)

@@ -131,6 +131,32 @@ describe("what is said", () => {
           return [command, args]
         })
       )
+      yield* Control.addConsumer("wire.added")
+      yield* Control.addConsumer("wire.added", { exchange: "wire.added.ex", exchangeType: "topic", routingKey: "k.#" })
+      yield* Control.cancelConsumer("wire.added")
+      yield* Control.poolGrow()
+      yield* Control.poolShrink()
+      yield* Control.poolRestart()
+      yield* Control.autoscale(4, 2)
+      assert.deepStrictEqual(
+        yield* seen,
+        [
+          "add_consumer",
+          "two_add_consumer_full",
+          "cancel_consumer",
+          "pool_grow",
+          "pool_shrink",
+          "pool_restart",
+          "autoscale"
+        ].map((of) => {
+          const { command, args } = pidbox(of)
+          return [command, args]
+        })
+      )
+      yield* Control.addConsumer("brief", { options: { durable: false } })
+      assert.deepStrictEqual(yield* seen, [
+        ["add_consumer", { queue: "brief", exchange: null, exchange_type: "direct", routing_key: null, durable: false }]
+      ])
       yield* Control.terminate("x", { signal: "SIGKILL" })
       yield* Control.timeLimit("wire.add", { soft: "1 second" })
       assert.deepStrictEqual(yield* seen, [
@@ -198,6 +224,11 @@ describe("inspect", () => {
       ])
       assert.deepStrictEqual((yield* one(inspect.stats(to))).total, { "wire.add": 3 })
       assert.deepStrictEqual((yield* one(inspect.activeQueues(to)))[0]?.exchange.name, "celery")
+      assert.deepStrictEqual(yield* one(inspect.conf(to)), { deprecated_settings: null })
+      assert.strictEqual((yield* one(inspect.conf({ ...to, withDefaults: true }))).worker_prefetch_multiplier, 4)
+      assert.include((yield* one(inspect.report(to))).ok, "software -> apium:")
+      assert.isNull(yield* one(inspect.memsample(to)))
+      assert.include(yield* one(inspect.memdump({ ...to, samples: 3 })), "- rss")
       assert.deepStrictEqual((yield* one(inspect.queryTask(["t1"], to))).t1?.[0], "active")
       assert.isAbove((yield* one(inspect.clock(to))).clock, 0)
       assert.deepStrictEqual(yield* one(inspect.ping(to)), { ok: "pong" })

@@ -54,7 +54,8 @@ const doomed = (step: (typeof steps)[number], frozen: Deferred.Deferred<void>) =
   })
 
 describe("a worker that dies", () => {
-  for (const step of steps) {
+  // Of chords processes tell: what fires one in this process's memory does not die with its worker.
+  for (const step of steps.filter((step) => step !== "after-body" && step !== "after-chord")) {
     for (const [name, embed] of Object.entries(embeds)) {
       for (const acksLate of [true, false]) {
         for (const failing of [false, true]) {

@@ -5,9 +5,11 @@ import type { ResultMessage } from "@apium/protocol/celery/ResultMessage"
 import * as Signature from "@apium/protocol/celery/Signature"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { Publisher } from "@apium/worker/client/Publisher"
+import * as Router from "@apium/worker/client/Router"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Callbacks from "@apium/worker/execution/Callbacks"
+import { passing } from "@apium/worker/execution/Failpoint"
 import { Pool } from "@apium/worker/execution/Pool"
 import type { Outcome } from "@apium/worker/execution/Outcome"
 import * as FiberPool from "@apium/worker/execution/pools/FiberPool"
@@ -113,8 +115,18 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
     const trace = Trace.make({
       pool: { ...pool, run: broken.pool ?? pool.run },
       results,
+      backend,
       publisher,
-      callbacks: Callbacks.make({ publisher, backend, tasks, results, clock, hostname: "celery@test" }),
+      callbacks: Callbacks.make({
+        publisher,
+        backend,
+        tasks,
+        results,
+        clock,
+        passing: passing(undefined),
+        hostname: "celery@test",
+        router: Router.make()
+      }),
       events: {
         enabled: () => true,
         send: (type, fields) =>
@@ -127,6 +139,8 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
       timeLimits: () => undefined,
       middleware: [],
       deduplicateSuccessfulTasks: false,
+      tracer: undefined,
+      transport: "memory",
       failpoint: undefined
     })
     const request: Request = {

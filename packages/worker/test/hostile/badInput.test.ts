@@ -53,8 +53,12 @@ const thrown: Readonly<Record<string, readonly [make: () => unknown, excType: st
   "a symbol": [() => Symbol("odd"), "Exception", "Symbol(odd)"],
   "a function": [() => () => 1, "Exception", /1/],
   "a frozen object": [() => Object.freeze({ name: "Frozen", message: "cold" }), "Frozen", "cold"],
-  "an object without a prototype": [() => Object.create(null), "Error", ""],
-  "an object whose fields are no text": [() => ({ name: 5, message: { text: 1 }, _tag: [] }), "Error", ""],
+  "an object without a prototype": [() => Object.create(null), "Error", "{}"],
+  "an object whose fields are no text": [
+    () => ({ name: 5, message: { text: 1 }, _tag: [] }),
+    "Error",
+    "{'name': 5, 'message': {'text': 1}, '_tag': []}"
+  ],
   "an error with a circular cause": [circular, "Error", "round"],
   "an error whose stack is none": [() => Object.assign(new Error("flat"), { stack: 7 }), "Error", "flat"],
   "an error whose text is half a character": [() => new Error("\ud800"), "Error", /./],
@@ -65,7 +69,7 @@ const thrown: Readonly<Record<string, readonly [make: () => unknown, excType: st
       return rejected
     },
     "Error",
-    ""
+    "<Promise>"
   ],
   "an object whose getters throw": [
     () => ({

@@ -2,7 +2,7 @@ import { Connection } from "@apium/hub/Connection"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as HubQueue from "@apium/hub/Queue"
 import { Decimal, LocalDate, LocalTime, PyDateTime, Uuid } from "@apium/protocol/kombu/Json"
-import { Client, MemoryBackend, type Task, Tasks, Worker } from "@apium/worker"
+import { Client, Control, MemoryBackend, type Task, Tasks, Worker } from "@apium/worker"
 import { layerProcessPool, layerThreadPool } from "@apium/worker/node"
 import { assert, layer, vi } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
@@ -103,6 +103,26 @@ for (const [place, pool] of [
           ["FAILURE", "WorkerLostError", "billiard.exceptions", [`The ${place} exited with code 3`]]
         )
         assert.strictEqual(yield* (yield* tasks.add.delay({ x: 1, y: 1 })).get, 2)
+      })
+    )
+
+    it.effect("grows and shrinks by remote control: children come and go, and tasks run", () =>
+      Effect.gen(function* () {
+        const to = { reply: true, limit: 1, timeout: "10 seconds" } as const
+        const children = Effect.map(Control.inspect.stats(to), ([only]) =>
+          Control.isFailed(only!.reply) ? undefined : (only!.reply.pool["processes"] as ReadonlyArray<number>).length
+        )
+        const become = (count: number) =>
+          Effect.repeat(Effect.delay(children, "10 millis"), { until: (found) => found === count })
+        const [grown] = yield* Control.poolGrow(1, to)
+        assert.deepStrictEqual(grown!.reply, { ok: "pool will grow" })
+        yield* become(3)
+        const [shrunk] = yield* Control.poolShrink(2, to)
+        assert.deepStrictEqual(shrunk!.reply, { ok: "pool will shrink" })
+        yield* become(1)
+        assert.strictEqual(yield* (yield* tasks.add.delay({ x: 2, y: 2 })).get, 4)
+        yield* Control.poolGrow(1, to)
+        yield* become(2)
       })
     )
 

@@ -1,8 +1,10 @@
 /** A node of remote control without a worker behind it: the control step over a scripted `Requests`. */
 import type { Connection } from "@apium/hub/Connection"
 import type { HubError } from "@apium/hub/HubError"
+import type { Queue } from "@apium/hub/Queue"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import { queueNamed } from "@apium/worker/client/Publisher"
+import type * as Conf from "@apium/worker/control/Conf"
 import type { Panel } from "@apium/worker/control/Panel"
 import * as EventDispatcher from "@apium/worker/events/EventDispatcher"
 import { LogicalClock } from "@apium/worker/events/LogicalClock"
@@ -21,6 +23,7 @@ export interface Script {
   scheduled?: ReturnType<Requests["Service"]["scheduled"]>
   totals?: Readonly<Record<string, number>>
   revoked?: ReadonlyArray<string>
+  queues?: ReadonlyArray<Queue>
   /** What `rateLimit` fails with. */
   badRate?: string
 }
@@ -28,6 +31,7 @@ export interface Script {
 /** A worker's requests as the script says, and what was asked of them. */
 export const requests = (script: Script = {}) => {
   const calls: Array<readonly [what: string, ...args: ReadonlyArray<unknown>]> = []
+  let concurrency = 2
   const called = (...call: (typeof calls)[number]) => Effect.sync(() => void calls.push(call))
   const service: Requests["Service"] = {
     active: () => script.active ?? [],
@@ -35,8 +39,11 @@ export const requests = (script: Script = {}) => {
     scheduled: () => script.scheduled ?? [],
     totals: () => new Map(Object.entries(script.totals ?? {})),
     prefetch: () => 8,
-    concurrency: () => 2,
-    resize: (concurrency) => called("resize", concurrency),
+    concurrency: () => concurrency,
+    resize: (wanted) => {
+      concurrency = wanted
+      return called("resize", wanted)
+    },
     revoke: (ids, how) => called("revoke", ids, how),
     revokeByStampedHeaders: (headers, how) =>
       Effect.as(
@@ -47,6 +54,9 @@ export const requests = (script: Script = {}) => {
     rateLimit: (task, rate) =>
       script.badRate === undefined ? called("rateLimit", task, rate) : Effect.fail(script.badRate),
     timeLimit: (task, limits) => called("timeLimit", task, limits),
+    queues: () => script.queues ?? [queueNamed("celery")],
+    addConsumer: (queue) => Effect.as(called("addConsumer", queue), queue.name !== "celery"),
+    cancelConsumer: (queue) => Effect.as(called("cancelConsumer", queue), true),
     drained: Effect.never
   }
   return { service, calls }
@@ -81,6 +91,7 @@ export interface Options {
   readonly tasks?: ReadonlyArray<string>
   readonly events?: boolean
   readonly commands?: Layer.Layer<never, never, Panel>
+  readonly settings?: Conf.Options
 }
 
 /** For as long as the caller's scope is open. */
@@ -106,7 +117,7 @@ export const node = (
       Layer.fresh(Tasks.layer),
       Layer.succeed(Pool, {
         name: "fiber",
-        size: () => 2,
+        size: () => Number.POSITIVE_INFINITY,
         run: () => Effect.never,
         kill: () => Effect.void,
         resize: () => Effect.void,
@@ -119,7 +130,7 @@ export const node = (
     )
     const Step = Layer.provideMerge(
       options.commands ?? Layer.empty,
-      ControlStep.layer({ hostname, queues: [queueNamed("celery")] })
+      ControlStep.layer({ hostname, queues: [queueNamed("celery")], settings: options.settings })
     )
     const context = yield* Layer.build(Layer.provideMerge(Layer.mergeAll(Registered, Step), Base))
     return {

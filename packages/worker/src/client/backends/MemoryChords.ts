@@ -26,8 +26,16 @@ export const make = (clock: Clock.Clock, expires: number): { readonly groups: Gr
   // "fired": what comes later is a part of nothing.
   const chords = new Aging<Chord | "fired">(clock, expires, capacity)
 
+  /** By the id of a body: the firing whose message runs. */
+  const begun = new Aging<string>(clock, expires, capacity)
+
   const change = (groupId: string, how: (chord: Chord) => void): Chord | undefined => {
-    const chord = chords.get(groupId) ?? { size: undefined, added: 0, parts: new Map(), firing: undefined }
+    const chord = chords.get(groupId) ?? {
+      size: undefined,
+      added: 0,
+      parts: new Map(),
+      firing: undefined
+    }
     if (chord === "fired") return undefined
     how(chord)
     chords.set(groupId, chord)
@@ -65,7 +73,13 @@ export const make = (clock: Clock.Clock, expires: number): { readonly groups: Gr
     chords: {
       size: (groupId, size) => Effect.sync(() => void change(groupId, (chord) => (chord.size = size))),
       add: (groupId) => Effect.sync(() => void change(groupId, (chord) => chord.added++)),
-      count
+      count,
+      begin: ({ firing, taskId }) =>
+        Effect.sync(() => {
+          const first = begun.get(taskId) ?? firing
+          begun.set(taskId, first)
+          return first === firing
+        })
     }
   }
 }

@@ -23,7 +23,7 @@ const day = 86_400
 export const make = (options: {
   readonly redis: Redis.Redis["Service"]
   readonly writer: RedisWriter
-  readonly groupKey: (groupId: string, suffix: "" | ".j" | ".t" | ".s" | ".apium") => string
+  readonly groupKey: (groupId: string, suffix: "" | ".j" | ".t" | ".s" | ".apium" | `.apium:${string}`) => string
   /** In seconds, 0 for ever. */
   readonly expires: number
   readonly ordered: boolean
@@ -39,7 +39,7 @@ export const make = (options: {
   ]
   const asking = <A>(work: Effect.Effect<A, Redis.RedisError>) => retrying(Effect.mapError(work, hubError))
 
-  const count: Chords["count"] = (part, fire) =>
+  const count: Chords["count"] = (part, fire, sent = Effect.succeed(false)) =>
     Effect.suspend(() => {
       const keys = keysOf(part.groupId)
       const token = crypto.randomUUID()
@@ -59,20 +59,38 @@ export const make = (options: {
           ),
           Effect.as(true)
         )
-      const turn: ReturnType<typeof fireWith> = Effect.flatMap(ask, ([answer, ...more]) =>
-        answer === "complete"
-          ? fireWith(more)
-          : answer === "part"
-            ? Effect.succeed(false)
-            : Effect.andThen(Effect.sleep(Math.min(Number(more[0]), look)), turn)
-      )
+      /** Somebody else fires, or began to; unless all that was to be sent is. */
+      const unlessSent = <E, R>(otherwise: Effect.Effect<boolean, E, R>) =>
+        Effect.flatMap(sent, (left) =>
+          left ? Effect.as(ended(redis.eval(scripts.fired)(keys, life)), false) : otherwise
+        )
+      const turn: ReturnType<typeof fireWith> = Effect.flatMap(ask, ([answer, ...more]) => {
+        switch (answer) {
+          case "part":
+            return Effect.succeed(false)
+          case "complete":
+            return fireWith(more)
+          case "again":
+            return unlessSent(fireWith(more))
+          case "claimed":
+            return unlessSent(Effect.andThen(Effect.sleep(Math.min(Number(more[0]), look)), turn))
+        }
+      })
       return turn
     })
 
   return {
     size: (groupId, parts) => writer.write(groupKey(groupId, ".s"), String(parts)),
     add: (groupId) => Effect.suspend(() => asking(redis.eval(scripts.add)(keysOf(groupId), crypto.randomUUID(), life))),
-    count
+    count,
+    begin: ({ firing, groupId, taskId }) => {
+      const key = groupKey(groupId, `.apium:${taskId}`)
+      return Effect.flatMap(asking(redis.send<string | null>("SET", key, firing, "NX", "EX", String(life))), (reply) =>
+        reply === null
+          ? Effect.map(asking(redis.send<string | null>("GET", key)), (first) => first === null || first === firing)
+          : Effect.succeed(true)
+      )
+    }
   }
 }
 

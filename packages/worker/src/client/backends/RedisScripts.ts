@@ -83,7 +83,7 @@ export interface Counted {
  * there are exactly as many as it expects, would wait for ever. Python's own second members are told from others by their task.
  *
  * Gives `["part"]`; `["claimed", ms]` while another one fires, at most for so long; or `["complete", ...members]`: it is for the caller
- * to fire now, within `lease` milliseconds.
+ * to fire now, within `lease` milliseconds; `["again", ...members]` when another one has begun to.
  */
 export const count = Redis.script(
   (keys: ChordKeys, part: Counted, expires: number, life: number, token: string, lease: number) => [
@@ -142,9 +142,12 @@ if claim[1] and claim[1] ~= token and tonumber(claim[2]) > now then
 end
 redis.call('HSET', own, 'claim', token, 'until', string.format('%.0f', now + tonumber(ARGV[9])))
 redis.call('EXPIRE', own, ARGV[7])
+-- The same token: the answer to this caller was lost.
+redis.call('HSETNX', own, 'tried', token)
+if redis.call('HGET', own, 'tried') ~= token then out[1] = 'again' end
 return out`
   }
-).withReturnType<readonly ["part"] | readonly ["claimed", string] | readonly ["complete", ...Array<string>]>()
+).withReturnType<readonly ["part"] | readonly ["claimed", string] | readonly ["complete" | "again", ...Array<string>]>()
 
 /** The chord has fired: its keys go, and for `life` seconds it is known that it did, so that late parts leave nothing behind. */
 export const fired = Redis.script((keys: ChordKeys, life: number) => [...keys, life], {

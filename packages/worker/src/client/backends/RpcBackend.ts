@@ -14,9 +14,11 @@
 import { Connection } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
 import { EncodeFailed, HubError } from "@apium/hub/HubError"
+import type { Message } from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import * as ResultMessage from "@apium/protocol/celery/ResultMessage"
+import * as TaskState from "@apium/protocol/celery/TaskState"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -39,15 +41,37 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, C
     Effect.gen(function* () {
       const connection = yield* Connection
       const scope = yield* Effect.scope
+      // As Celery's `result_serializer`: JSON, whatever tasks are in.
+      const registry = Serializer.withJson(yield* Serializer.Serializers)
       const come = yield* Effect.provide(ResultBackend, MemoryBackend.layerWith(options))
       const name = crypto.randomUUID()
       const queue = Queue.make(name, { arguments: { "x-expires": unconsumed } })
 
       const heard = Effect.fnUntraced(function* (message: Parameters<typeof Serializer.decode>[0]) {
-        const payload = yield* Serializer.decode(message)
+        const payload = yield* Serializer.decodeWith(registry, message)
         const result = yield* Effect.fromResult(ResultMessage.decode(payload, message.properties.correlationId))
         yield* come.store(result)
       })
+
+      /** Whoever waits for it is told: nothing else may come. */
+      const unreadable = ({ properties: { correlationId: taskId } }: Message, reason: string) =>
+        Effect.andThen(
+          Effect.logWarning("A result could not be read", { id: taskId, reason }),
+          taskId === undefined
+            ? Effect.void
+            : come.store({
+                taskId,
+                status: TaskState.FAILURE,
+                result: ResultMessage.encodeFailure({
+                  excType: "DecodeError",
+                  excMessage: [reason],
+                  excModule: "kombu.exceptions"
+                }),
+                traceback: null,
+                children: [],
+                dateDone: null
+              })
+        )
 
       let declared = false
       // Added first, it runs last: who still consumed the queue then would declare it again. Nobody waits long for a broker that is away.
@@ -76,10 +100,7 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, C
         Stream.mapEffect((delivery) =>
           Effect.andThen(
             Effect.catch(heard(delivery.message), (error) =>
-              Effect.logWarning("A result could not be read", {
-                id: delivery.message.properties.correlationId,
-                reason: error.message
-              })
+              Effect.ignore(unreadable(delivery.message, error.message))
             ),
             Effect.ignore(delivery.ack)
           )
@@ -104,7 +125,7 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, C
           return replyTo === undefined
             ? Effect.void
             : Effect.flatMap(
-                Serializer.encode(ResultMessage.encode(message), {
+                Serializer.encodeWith(registry, ResultMessage.encode(message), {
                   properties: { correlationId, deliveryMode: "transient" }
                 }),
                 (encoded) => connection.publish(encoded, { exchange: "", routingKey: replyTo })
@@ -118,7 +139,8 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, C
         chords: {
           size: () => Effect.fail(uncounted("a chord")),
           add: () => Effect.fail(uncounted("a chord")),
-          count: () => Effect.fail(uncounted("a chord"))
+          count: () => Effect.fail(uncounted("a chord")),
+          begin: () => Effect.succeed(true)
         }
       }
     })

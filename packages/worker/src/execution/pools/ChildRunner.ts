@@ -18,6 +18,7 @@ import type { WorkerError } from "effect/workers/WorkerError"
 import { type WorkerRunner, WorkerRunnerPlatform } from "effect/workers/WorkerRunner"
 import type { TaskContext } from "../../task/TaskContext.ts"
 import * as TaskError from "../../task/TaskError.ts"
+import * as Tracing from "../../Tracing.ts"
 import { Tasks } from "../../task/Tasks.ts"
 import type { Outcome } from "../Outcome.ts"
 import * as Protocol from "./ChildProtocol.ts"
@@ -89,12 +90,14 @@ const serve = Effect.fnUntraced(function* <E>(
       const { call, info } = Protocol.decodeWork(text)
       const registered = tasks.find(info.name)
       if (registered === undefined) return Effect.succeed(failed(TaskError.notRegistered(info.name)))
-      return registered.perform(call, {
+      const performed = registered.perform(call, {
         ...info,
         parentId: Option.fromNullOr(info.parentId),
         updateState: updateState(id),
         sendEvent: sendEvent(id)
       })
+      const trace = Tracing.parentOf(info.headers)
+      return trace === undefined ? performed : Effect.withParentSpan(performed, trace)
     })
 
   const answer = (id: number, exit: Exit.Exit<Outcome>): Effect.Effect<void> =>

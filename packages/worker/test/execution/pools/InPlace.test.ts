@@ -20,6 +20,8 @@ const jobOf = (perform: Effect.Effect<Outcome>, hard: number | null = null): Job
     parentId: null,
     group: null,
     groupIndex: null,
+    stamps: {},
+    stampedHeaders: [],
     chord: null,
     timeLimit: [hard, null],
     headers: {},

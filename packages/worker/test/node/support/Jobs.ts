@@ -63,6 +63,8 @@ export const start = Effect.fnUntraced(function* (
       parentId: null,
       group: null,
       groupIndex: null,
+      stamps: {},
+      stampedHeaders: [],
       chord: null,
       timeLimit: timeLimit ?? [null, null],
       headers: {},

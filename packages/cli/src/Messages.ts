@@ -1,0 +1,49 @@
+/** How messages are written and read, by the environment: Celery's settings, each with `APIUM_` before its name. */
+import { layerCompression } from "@apium/hub/node"
+import { Serializers } from "@apium/hub/Serializer"
+import * as Configuration from "@apium/worker/Configuration"
+import { layerMessages } from "@apium/worker/node"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { UsageError } from "./Errors.ts"
+
+const keys = [
+  "accept_content",
+  "task_serializer",
+  "task_compression",
+  "security_key",
+  "security_key_password",
+  "security_certificate",
+  "security_cert_store",
+  "security_digest"
+] as const
+
+const variable = (key: string): string => `APIUM_${key.toUpperCase()}`
+
+const told = Effect.gen(function* () {
+  const found: { [K in (typeof keys)[number]]?: unknown } = {}
+  for (const key of keys) {
+    const value = Option.getOrUndefined(yield* Effect.orDie(Config.option(Config.Redacted(variable(key)))))
+    // A variable that is set to nothing is one that is not set.
+    const text = value === undefined ? "" : Redacted.value(value)
+    if (text !== "") found[key] = key === "accept_content" ? text.split(",").map((name) => name.trim()) : text
+  }
+  // As `setup_security` wants them: who has a key has no other choice.
+  return found.security_key === undefined ? found : { task_serializer: "auth", accept_content: ["auth"], ...found }
+})
+
+const refused = (text: string) => new UsageError({ text })
+
+/** For all that is sent and read; keys and certificates are read now. */
+export const layer: Effect.Effect<Layer.Layer<never>, UsageError> = Effect.gen(function* () {
+  const configuration = yield* Effect.mapError(Effect.fromResult(Configuration.decode(yield* told)), ({ problems }) =>
+    refused(problems.map(({ key, text }) => `${variable(key)}: ${text}`).join("\n"))
+  )
+  const registry = yield* Effect.provide(Serializers, layerMessages(configuration)).pipe(
+    Effect.mapError(({ message }) => refused(message))
+  )
+  return Layer.merge(Layer.succeed(Serializers, registry), layerCompression)
+})

@@ -1,0 +1,26 @@
+import * as Amqp from "@apium/transport-amqp/node"
+import { MemoryBackend } from "@apium/worker"
+import { layer } from "@effect/vitest"
+import { Effect, Layer, References } from "effect"
+import * as queues from "../../../../test/support/queues.ts"
+import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
+import * as worker from "../../../../test/support/worker.ts"
+
+const { live, ran } = queues.marks()
+
+// Each change is logged.
+const quiet = Layer.succeed(References.MinimumLogLevel, "Warn")
+
+const World = Layer.unwrap(
+  Effect.map(RabbitMq, (rabbit) => {
+    const results = Layer.suspend(() => MemoryBackend.layer)
+    return worker.world(() => Layer.merge(Layer.fresh(Amqp.layer(rabbit.url())), results), live)
+  })
+).pipe(Layer.provide(quiet), Layer.provideMerge(RabbitMq.shared))
+
+layer(World, { excludeTestServices: true, timeout: "60 seconds" })(
+  "add_consumer and cancel_consumer on RabbitMQ",
+  (it) => {
+    it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 60_000)
+  }
+)

@@ -1,0 +1,283 @@
+import * as Exchange from "@apium/hub/Exchange"
+import { HubError } from "@apium/hub/HubError"
+import * as Queue from "@apium/hub/Queue"
+import * as Canvas from "@apium/worker/client/Canvas"
+import { Client } from "@apium/worker/client/Client"
+import * as Router from "@apium/worker/client/Router"
+import * as Signature from "@apium/worker/client/Signature"
+import * as Retry from "@apium/worker/task/Retry"
+import * as Task from "@apium/worker/task/Task"
+import { TaskContext } from "@apium/worker/task/TaskContext"
+import { Tasks } from "@apium/worker/task/Tasks"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { celery, next, settle, start, takeAll, test, waiting } from "../support/World.ts"
+
+const x = { x: Schema.Number }
+const inc = Task.make("proj.inc", { params: x, result: Schema.Number })
+const IncLive = Tasks.handle(inc, ({ x }) => Effect.succeed(x + 1))
+
+const topic = Queue.bindTo(Exchange.topic("feeds"), "feed.#")(Queue.make("feeds"))
+
+/** The names of the tasks in a queue, and where they were published to. */
+const arrived = (queue: string) =>
+  Effect.map(takeAll(queue), (all) =>
+    all.map(({ message, route }) => [message.headers.task, route.exchange, route.routingKey])
+  )
+
+const refusedBy = <A, E, R>(send: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(send), (error) => {
+    assert.instanceOf(error, HubError)
+    return error.reason._tag
+  })
+
+describe("a client with routes", () => {
+  const routes = {
+    "proj.inc": "mail",
+    "feeds.*": { queue: "feeds", routingKey: "feed.new", priority: 3, expires: "1 minute" }
+  } as const
+  const routed = Effect.provide(Client.layerWith({ queues: [celery, topic], routes }))
+
+  test(
+    "sends by them what is sent by a definition, by its name, many at once and in a canvas",
+    Effect.gen(function* () {
+      const client = yield* Client
+      yield* inc.delay({ x: 1 })
+      yield* client.sendTask("proj.inc", [1], {})
+      yield* client.sendAll(inc, [{ x: 1 }, { x: 2 }])
+      yield* Canvas.delay(Canvas.group([inc.s({ x: 1 }), inc.s({ x: 2 })]))
+      assert.deepStrictEqual(
+        yield* arrived("mail"),
+        Array.from({ length: 6 }, () => ["proj.inc", "", "mail"])
+      )
+      yield* client.sendTask("feeds.import", [], {})
+      const [delivery] = yield* takeAll("feeds")
+      assert.deepStrictEqual(delivery?.route, { exchange: "feeds", routingKey: "feed.new" })
+      assert.strictEqual(delivery?.message.properties.priority, 3)
+      assert.isString(delivery?.message.headers.expires)
+    }).pipe(routed)
+  )
+
+  test(
+    "sends a map where what it calls goes",
+    Effect.gen(function* () {
+      yield* Canvas.delay(Canvas.map(inc, [{ x: 1 }]))
+      yield* Canvas.delay(Canvas.starmap(inc, [{ x: 1 }]))
+      assert.deepStrictEqual(
+        (yield* arrived("mail")).map(([name]) => name),
+        ["celery.map", "celery.starmap"]
+      )
+    }).pipe(routed)
+  )
+
+  test(
+    "refuses a routing key that would be dropped, and a queue without a name",
+    Effect.gen(function* () {
+      for (const options of [{ routingKey: "k" }, { queue: "mail", routingKey: "k" }, { queue: "" }]) {
+        assert.strictEqual(yield* refusedBy(inc.applyAsync({ x: 1 }, options)), "EncodeFailed")
+      }
+      yield* inc.applyAsync({ x: 1 }, { queue: "feeds", routingKey: "feed.said" })
+      assert.deepStrictEqual(yield* arrived("feeds"), [["proj.inc", "feeds", "feed.said"]])
+    }).pipe(routed)
+  )
+
+  test(
+    "fails with RouteFailed and QueueNotFound, in a canvas as well, and sends nothing",
+    Effect.gen(function* () {
+      const client = yield* Client
+      const both = Canvas.group([Signature.named("proj.good"), Signature.named("proj.bad")])
+      assert.strictEqual(yield* refusedBy(client.sendTask("proj.bad", [], {})), "RouteFailed")
+      assert.strictEqual(yield* refusedBy(client.apply(both as never)), "RouteFailed")
+      assert.strictEqual(yield* refusedBy(client.sendTask("proj.lost", [], {})), "QueueNotFound")
+      assert.strictEqual(yield* refusedBy(inc.applyAsync({ x: 1 }, { queue: "mial" })), "QueueNotFound")
+      assert.strictEqual(yield* waiting("celery"), -1)
+    }).pipe(
+      Effect.provide(
+        Client.layerWith({
+          createMissingQueues: false,
+          routes: [
+            (name) => {
+              if (name === "proj.bad") throw new Error("no")
+              return undefined
+            },
+            { "proj.lost": "nowhere" }
+          ]
+        })
+      )
+    )
+  )
+})
+
+describe("a worker with routes", () => {
+  const routes = { "proj.next": "one", "proj.linked": "two", "proj.body": "three", "proj.err": "four" }
+  const named = (name: string) => Signature.named(name)
+
+  test(
+    "sends by them the steps of chains, links, bodies of chords, errbacks and replacements",
+    Effect.gen(function* () {
+      const fails = Task.make("proj.fails", { params: {} })
+      const replaced = Task.make("proj.replaced", { params: {} })
+      yield* start(
+        { routes },
+        IncLive,
+        Tasks.handle(fails, () => Effect.die(new Error("no"))),
+        Tasks.handle(replaced, () => Canvas.replace(named("proj.next") as never))
+      )
+      yield* Canvas.delay(Canvas.chain(inc.s({ x: 1 }), named("proj.next")))
+      yield* inc.applyAsync({ x: 1 }, { link: named("proj.linked") })
+      yield* Canvas.delay(Canvas.chord([inc.s({ x: 1 }), inc.s({ x: 2 })], named("proj.body")))
+      yield* fails.applyAsync({}, { linkError: named("proj.err") })
+      yield* replaced.delay({})
+      const tasks = [
+        yield* next("one"),
+        yield* next("one"),
+        yield* next("two"),
+        yield* next("three"),
+        yield* next("four")
+      ]
+      assert.deepStrictEqual(
+        tasks.map(({ message }) => message.headers.task),
+        ["proj.next", "proj.next", "proj.linked", "proj.body", "proj.err"]
+      )
+    })
+  )
+
+  test(
+    "leaves a callback alone that says its queue, and a retry in the queue it came from",
+    Effect.gen(function* () {
+      const again = Task.make("proj.again", {
+        params: {},
+        result: Schema.Number,
+        retry: Retry.fixed({ maxRetries: 1, delay: "10 millis" })
+      })
+      const seen: Array<string> = []
+      yield* start(
+        { routes: { "*": "elsewhere" } },
+        Tasks.handle(again, () =>
+          Effect.flatMap(TaskContext, ({ delivery, retries }) => {
+            seen.push(delivery.queue)
+            return retries === 0 ? Effect.die(new Error("again")) : Effect.succeed(retries)
+          })
+        ),
+        IncLive
+      )
+      const result = yield* again.delay({})
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* result.get, 1)
+      assert.deepStrictEqual(seen, ["celery", "celery"])
+      yield* inc.applyAsync({ x: 1 }, { link: Signature.named("proj.said", [], {}, { queue: "said" }) })
+      assert.strictEqual((yield* next("said")).message.headers.task, "proj.said")
+    })
+  )
+
+  test(
+    "does not start with a route that is broken",
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(start({ routes: { a: "" } }))
+      assert.isTrue(Exit.isFailure(exit))
+    })
+  )
+})
+
+describe("a worker's queues", () => {
+  const where = Task.raw("proj.where")
+  const WhereLive = (told: Array<string>, node: string) =>
+    Tasks.handle(where, () =>
+      Effect.map(TaskContext, ({ delivery }) => {
+        told.push(`${node} ${delivery.exchange}/${delivery.routingKey}`)
+        return delivery.queue
+      })
+    )
+
+  test(
+    "have one of its own with the option direct, alone, and none without",
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      yield* start({ name: "w1@here", direct: true }, WhereLive(told, "w1"))
+      const sent = yield* where.applyAsync({ args: [], kwargs: {} }, { queue: Queue.workerDirect("w1@here") })
+      assert.strictEqual(yield* sent.get, "w1@here.dq2")
+      const keyed = { exchange: "C.dq2", routingKey: "w1@here" }
+      assert.strictEqual(yield* (yield* where.applyAsync({ args: [], kwargs: {} }, keyed)).get, "w1@here.dq2")
+      assert.deepStrictEqual(told, ["w1 /w1@here.dq2", "w1 C.dq2/w1@here"])
+      assert.strictEqual(yield* waiting("celery@other.dq2"), -1)
+    })
+  )
+
+  test(
+    "may hear a broadcast, which runs once on each, and whose retry runs where it failed",
+    Effect.gen(function* () {
+      const runs: Array<string> = []
+      const reload = Task.make("proj.reload", {
+        params: {},
+        ignoreResult: true,
+        retry: Retry.fixed({ maxRetries: 1, delay: "10 millis" })
+      })
+      for (const node of ["w1", "w2"]) {
+        const Handler = Tasks.handle(reload, () =>
+          Effect.flatMap(TaskContext, ({ retries }) => {
+            runs.push(`${node} ${retries}`)
+            return node === "w2" && retries === 0 ? Effect.die(new Error("no")) : Effect.void
+          })
+        )
+        const own = Tasks.layer
+        yield* Effect.provide(
+          start({ name: `${node}@here`, queues: [Queue.broadcast("reload")] }, Handler),
+          Layer.fresh(own)
+        )
+      }
+      const client = yield* Client
+      yield* client.send(reload, {}, {})
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.deepStrictEqual(runs.toSorted(), ["w1 0", "w2 0", "w2 1"])
+    }).pipe(
+      Effect.provide(
+        Client.layerWith({ queues: [celery, Queue.broadcast("reload")], routes: { "proj.reload": "reload" } })
+      )
+    )
+  )
+})
+
+describe("a destination", () => {
+  const headers = Queue.bindTo(Exchange.headers("heads"), "", { "x-tenant": "acme" })(Queue.make("heads"))
+  const reload = Queue.broadcast("reload")
+  const { destination } = Router.make({ queues: [celery, topic, headers, reload] })
+  const to = (...[own, defined, route]: Parameters<typeof destination>) => {
+    const { exchange, routingKey } = destination(own, defined, route)
+    return [exchange, routingKey]
+  }
+
+  it("of a queue is its own exchange where that is not direct, with its key or the default one", () => {
+    assert.deepStrictEqual(to({ queue: "heads" }, undefined, undefined), ["heads", "celery"])
+    assert.deepStrictEqual(to({ queue: "feeds" }, undefined, undefined), ["feeds", "feed.#"])
+    assert.deepStrictEqual(to({ queue: "reload" }, undefined, undefined), ["reload", "celery"])
+    assert.deepStrictEqual(to({ queue: reload.name }, undefined, undefined), ["reload", "celery"])
+  })
+
+  it("of an exchange alone has the key of the queue described there, where Celery drops the exchange", () => {
+    assert.deepStrictEqual(to({ exchange: "reload" }, undefined, undefined), ["reload", "celery"])
+    assert.deepStrictEqual(to({}, undefined, { exchange: "feeds" }), ["feeds", "feed.#"])
+    assert.deepStrictEqual(to({ exchange: "theirs" }, undefined, { queue: "feeds" }), ["theirs", ""])
+  })
+
+  it("declares the queue, of a broadcast its exchange alone, and nothing of an exchange that was named with its key", () => {
+    assert.deepStrictEqual(destination({ queue: "feeds" }, undefined, undefined).declare, { queues: [topic] })
+    const declared = destination({ queue: "reload" }, undefined, undefined).declare
+    assert.deepStrictEqual(
+      [declared?.queues, declared?.exchanges?.map(({ name, type }) => `${type} ${name}`)],
+      [undefined, ["fanout reload"]]
+    )
+    assert.isUndefined(destination({ exchange: "e", routingKey: "k" }, undefined, undefined).declare)
+  })
+
+  it("is the same object each time, for 10,000 queues that nobody described, and right for more", () => {
+    assert.strictEqual(destination({ queue: "a" }, undefined, undefined), destination({}, "a", undefined))
+    for (let n = 0; n < 12_000; n++) {
+      assert.strictEqual(destination({ queue: `q${n}` }, undefined, undefined).routingKey, `q${n}`)
+    }
+    assert.deepStrictEqual(to({ queue: "feeds" }, undefined, undefined), ["feeds", "feed.#"])
+  })
+})

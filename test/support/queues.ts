@@ -1,0 +1,75 @@
+/** A queue that a worker is told to consume and not to consume, over and over, while tasks come: none is lost, none runs twice. */
+import { Connection } from "@apium/hub/Connection"
+import * as Queue from "@apium/hub/Queue"
+import { Client, Control, Task, Tasks } from "@apium/worker"
+import { assert } from "@effect/vitest"
+import { Effect, Fiber, Schema } from "effect"
+
+const mark = Task.make("proj.mark", { params: { n: Schema.Int } })
+
+/** The handler, and the numbers it was called with. */
+export const marks = () => {
+  const ran: Array<number> = []
+  const live = Tasks.handle(mark, ({ n }) =>
+    Effect.andThen(
+      Effect.sleep("2 millis"),
+      Effect.sync(() => void ran.push(n))
+    )
+  )
+  return { ran, live }
+}
+
+const total = 1000
+const changes = 20
+
+const to = { reply: true, limit: 1, timeout: "10 seconds" } as const
+
+const said = (replies: Control.Replies<Control.Done>, text: string) =>
+  Effect.map(replies, ([only]) => assert.deepStrictEqual(only?.reply, { ok: text }))
+
+/** The worker has nothing in its hands. */
+const idle = Effect.repeat(Effect.all([Control.inspect.active(to), Control.inspect.reserved(to)]), {
+  until: (answers) => answers.every(([only]) => Array.isArray(only?.reply) && only.reply.length === 0)
+})
+
+export const changing = (ran: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    const client = yield* Client
+    const connection = yield* Connection
+    const sending = yield* Effect.forkChild(
+      Effect.forEach(
+        Array.from({ length: total / 10 }, (_, batch) => batch * 10),
+        (first) =>
+          Effect.andThen(
+            client.sendAll(
+              mark,
+              Array.from({ length: 10 }, (_, index) => ({ n: first + index })),
+              { queue: "more" }
+            ),
+            Effect.sleep("5 millis")
+          ),
+        { discard: true }
+      )
+    )
+    for (let n = 0; n < changes; n++) {
+      yield* said(Control.addConsumer("more", to), "add consumer more")
+      yield* Effect.sleep(`${n * 2} millis`)
+      yield* said(Control.cancelConsumer("more", to), "no longer consuming from more")
+    }
+    yield* Fiber.join(sending)
+    const before = ran.length
+    const count = connection.use((channel) =>
+      Effect.map(channel.queueDeclare(Queue.make("more"), { passive: true }), ({ messageCount }) => messageCount)
+    )
+    // Nobody takes them now, and what was taken is done.
+    yield* idle
+    yield* Effect.repeat(Effect.delay(count, "20 millis"), { until: (left) => ran.length + left === total })
+    yield* said(Control.addConsumer("more", to), "add consumer more")
+    yield* Effect.repeat(Effect.delay(count, "20 millis"), { until: (left) => left === 0 && ran.length >= total })
+    yield* idle
+    assert.deepStrictEqual(
+      ran.toSorted((a, b) => a - b),
+      Array.from({ length: total }, (_, n) => n)
+    )
+    assert.isAbove(before, 0)
+  })
