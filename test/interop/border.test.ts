@@ -152,6 +152,8 @@ const stored: Readonly<Record<string, Check>> = {
       const client = yield* Client
       const sent = yield* client.apply(on(here, "visit", [[]], { link: on(there, "info", [], { taskId }) }))
       assert.deepInclude(yield* resultOf(taskId), { id: taskId, rootId: sent.id })
+      // Its result is stored after its children were sent.
+      yield* sent.get
       assert.deepStrictEqual(
         (yield* sent.children).map(({ id }) => id),
         [taskId]

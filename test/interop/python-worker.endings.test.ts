@@ -40,11 +40,12 @@ const everywhere: Readonly<Record<string, Check>> = {
   ),
   "revoked before it began": Effect.gen(function* () {
     yield* warm
-    const sent = yield* add.applyAsync({ x: 1, y: 1 }, { countdown: "3 seconds" })
+    const sent = yield* add.applyAsync({ x: 1, y: 1 }, { countdown: "4 seconds" })
     yield* sent.revoke()
     assert.deepStrictEqual((yield* failure(Effect.succeed(sent))).excMessage, ["revoked"])
   }),
   "states of the task's own": Effect.gen(function* () {
+    yield* warm
     const sent = yield* progress.delay({})
     const states = yield* Stream.runCollect(sent.changes)
     assert.deepStrictEqual(

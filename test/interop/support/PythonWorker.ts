@@ -58,7 +58,7 @@ def exhausted(self):
 @app.task(name="proj.progress", bind=True)
 def progress(self):
     self.update_state(state="PROGRESS", meta={"done": 1, "of": 2})
-    time.sleep(0.5)
+    time.sleep(1)
     return "done"
 
 @app.task(name="proj.sleep")

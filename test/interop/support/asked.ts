@@ -18,5 +18,12 @@ export const failure = <A, E, E2, R>(sent: Effect.Effect<Handle<A, E>, E2, R>) =
     return error
   })
 
-/** The first delay of a client declares the broker's queues for it, 28 of them: seconds, on a machine that has much to do. */
-export const warm = get(add.applyAsync({ x: 1, y: 1 }, { countdown: "10 millis" }))
+/**
+ * The first delay of a client declares the broker's queues for it, 28 of them, and the first revoke and the first result have their own to set up:
+ * seconds, on a machine that has much to do.
+ */
+export const warm = Effect.gen(function* () {
+  const sent = yield* add.applyAsync({ x: 1, y: 1 }, { countdown: "10 millis" })
+  yield* sent.get
+  yield* sent.revoke()
+})

@@ -73,7 +73,11 @@ export const make = (dependencies: {
         reason: text
       })
       // Where messages are signed, what was not is not believed in its id either: it may be that of another's task.
-      if (id !== undefined && serializers.signed !== true) yield* results.failure({ id }, failure, null)
+      if (id !== undefined && serializers.signed !== true) {
+        const of = { id }
+        results.address?.(of, delivery.message.properties)
+        yield* results.failure(of, failure, null)
+      }
       yield* DeadLetter.send(connection, delivery, "undecodable", text)
       return settled
     })

@@ -5,6 +5,7 @@ import * as Queue from "@apium/hub/Queue"
 import * as Canvas from "@apium/worker/client/Canvas"
 import * as RpcBackend from "@apium/worker/client/backends/RpcBackend"
 import { Client } from "@apium/worker/client/Client"
+import type * as Publisher from "@apium/worker/client/Publisher"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { TaskFailed } from "@apium/worker/task/TaskError"
@@ -50,6 +51,23 @@ describe("results as messages", () => {
           results,
           results.map((_, x) => x + 1)
         )
+      })
+    )
+
+    it.effect("tell of a message whose headers make no sense", () =>
+      Effect.gen(function* () {
+        const retries = "x" as unknown as number
+        const spoiled: Publisher.Middleware = ({ task, ...outgoing }, next) =>
+          next({ ...outgoing, task: { ...task, headers: { ...task.headers, retries } } })
+        const Spoiling = Client.layerWith({ middleware: [spoiled] }).pipe(Layer.provide(Layer.fresh(RpcBackend.layer)))
+        const error = yield* Effect.flip(
+          Effect.provide(
+            Effect.flatMap(add.delay({ x: 1, y: 1 }), ({ get }) => get),
+            Spoiling
+          )
+        )
+        assert.instanceOf(error, TaskFailed)
+        assert.strictEqual(error.excType, "InvalidTask")
       })
     )
 
