@@ -41,6 +41,12 @@ const everywhere: Readonly<Record<string, Check>> = {
     "typescript",
     "python"
   ]),
+  "the context of a trace, as OpenTelemetry's instrumentation of Celery reads it": Effect.gen(function* () {
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    const first = on("typescript", "traced", [[]], { headers: { traceparent } })
+    const sent = Canvas.delay(Canvas.chain(first, on("python", "traced")))
+    assert.deepStrictEqual(yield* get(sent), ["typescript", traceparent, "python", traceparent])
+  }),
   "a group with members of both": Effect.gen(function* () {
     const sent = Canvas.delay(Canvas.group([on("typescript", "visit", [[]]), on("python", "visit", [[]])]))
     assert.deepStrictEqual(yield* get(sent), [["typescript"], ["python"]])

@@ -136,7 +136,7 @@ export const processing = (
     const parent = parentOf(headers)
     return parent === undefined
       ? undefined
-      : { headers, around: (run) => Effect.withParentSpan(run, parent), end: () => undefined }
+      : { headers: carried(headers) ?? {}, around: (run) => Effect.withParentSpan(run, parent), end: () => undefined }
   }
   const started = start(tracer, `process ${destination}`, "consumer", headers, clock, {
     "messaging.system": systemOf(transport),

@@ -1,5 +1,6 @@
 import * as Canvas from "@apium/worker/client/Canvas"
 import { Client } from "@apium/worker/client/Client"
+import * as Signature from "@apium/worker/client/Signature"
 import * as Retry from "@apium/worker/task/Retry"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
@@ -90,13 +91,13 @@ describe("where there is no tracer, the context of a trace is passed on as it ca
     Effect.gen(function* () {
       const told: Array<Told> = []
       yield* go(told)
-      const sent = yield* Canvas.applyAsync(Canvas.chain(step.s({ n: 1 }), step.partial({}), step.partial({})), {
-        headers: context
-      })
+      const own = { ...context, "x-own": "of the first alone" }
+      const first = Signature.set(step.s({ n: 1 }), { headers: own })
+      const sent = yield* Canvas.delay(Canvas.chain(first, step.partial({}), step.partial({})))
       assert.strictEqual(yield* sent.get, 4)
       assert.deepStrictEqual(
         told.map(({ headers }) => headers),
-        [context, context, context]
+        [own, context, context]
       )
     })
   )

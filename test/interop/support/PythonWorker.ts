@@ -131,6 +131,10 @@ def note(list, what, seconds=0):
 def visit(path=(), *more):
     return [*path, "python", *more]
 
+@app.task(name="proj.traced", bind=True)
+def traced(self, path=()):
+    return [*path, "python", self.request.get("traceparent")]
+
 @app.task(name="proj.visits")
 def visits(paths):
     return ["/".join(path) for path in paths] + ["python"]

@@ -12,6 +12,7 @@ import * as Canvas from "@apium/worker/client/Canvas"
 import { Client } from "@apium/worker/client/Client"
 import * as Signature from "@apium/worker/client/Signature"
 import * as Task from "@apium/worker/task/Task"
+import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { Effect, Layer } from "effect"
@@ -34,6 +35,13 @@ const Handlers = (redis: Redis["Service"]) =>
   Layer.mergeAll(
     Tasks.handle(Task.raw("proj.visit"), ({ args: [before, ...more] }) =>
       Effect.succeed([...path(before), "typescript", ...more])
+    ),
+    Tasks.handle(Task.raw("proj.traced"), ({ args: [before] }) =>
+      Effect.map(TaskContext, ({ headers: { traceparent } }) => [
+        ...path(before),
+        "typescript",
+        text(traceparent as string)
+      ])
     ),
     Tasks.handle(Task.raw("proj.visits"), ({ args: [paths] }) =>
       Effect.succeed([...path(paths).map((one) => path(one).map(text).join("/")), "typescript"])

@@ -19,6 +19,7 @@ import { LogicalClock } from "../events/LogicalClock.ts"
 import { Pool } from "../execution/Pool.ts"
 import type { Request } from "../execution/Request.ts"
 import { Requests } from "../execution/Requests.ts"
+import { valuesOf } from "../execution/Revoked.ts"
 import * as Results from "../execution/Results.ts"
 import { Shutdown } from "../Shutdown.ts"
 import { Tasks } from "../task/Tasks.ts"
@@ -163,9 +164,7 @@ export const make = Effect.fnUntraced(function* (
     }),
     command("revoke_by_stamped_headers", (args) => {
       const headers = stampsOf(args)
-      const values = Object.fromEntries(
-        Object.entries(headers).map(([header, stamps]) => [header, typeof stamps === "string" ? [stamps] : stamps])
-      )
+      const values = Object.fromEntries(Object.entries(headers).map(([header, stamps]) => [header, valuesOf(stamps)]))
       const terminate = args.flag("terminate")
       const shown = PythonRepr.repr(headers)
       return Effect.map(
@@ -228,12 +227,17 @@ const shownEta = ({ message: { headers } }: Request, until: number): string => {
   return utc === undefined ? TaskMessage.formatEta(until) : `${utc}+00:00`
 }
 
-type Stamps = Readonly<Record<string, string | ReadonlyArray<string>>>
+/** What a stamp is compared by is its text. */
+type Stamp = string | number | boolean
 
-/** `{"header": "value"}`, `{"header": ["one", "two"]}`, or `["header=value"]` as the command line sends it. */
+type Stamps = Readonly<Record<string, Stamp | ReadonlyArray<Stamp>>>
+
+const isStamp = (value: unknown): value is Stamp => ["string", "number", "boolean"].includes(typeof value)
+
+/** `{"header": "value"}`, `{"header": ["one", 2]}`, or `["header=value"]` as the command line sends it. */
 const stampsOf = (args: Reader): Stamps => {
   const given = args.required("headers")
-  const wrong = () => args.wrong("headers", "an object of a text or a list of texts each, or a list of header=value")
+  const wrong = () => args.wrong("headers", "an object of a value or a list of values each, or a list of header=value")
   const isText = (value: unknown): value is string => typeof value === "string"
   if (Array.isArray(given)) {
     return Object.fromEntries(
@@ -249,7 +253,7 @@ const stampsOf = (args: Reader): Stamps => {
   if (typeof given !== "object" || given === null) throw wrong()
   return Object.fromEntries(
     Object.entries(given).map(([header, value]: [string, unknown]) => {
-      if (isText(value) || (Array.isArray(value) && value.every(isText))) return [header, value]
+      if (isStamp(value) || (Array.isArray(value) && value.every(isStamp))) return [header, value]
       throw wrong()
     })
   )

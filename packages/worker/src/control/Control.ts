@@ -80,9 +80,12 @@ export const revoke = (ids: string | ReadonlyArray<string>, options: ChangeOptio
     options
   )
 
+/** Compared as text. */
+type Stamp = string | number | boolean
+
 /** As `revoke`, for tasks stamped with one of these values. Since Celery 5.3. */
 export const revokeByStampedHeaders = (
-  headers: Readonly<Record<string, string | ReadonlyArray<string>>>,
+  headers: Readonly<Record<string, Stamp | ReadonlyArray<Stamp>>>,
   options: ChangeOptions & Terminate = {}
 ): Replies<Done> =>
   change(

@@ -3,6 +3,7 @@
  * confirmation be lost, and somebody sends it again. So each message says which firing sent it, and of those with one id the first that
  * begins is the one that runs; it runs again when it comes again. Workers of other makers ignore the header.
  */
+import type { Arguments } from "@apium/hub/Exchange"
 import type { TaskHeaders } from "@apium/protocol/celery/TaskMessage"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,6 +26,13 @@ export const marking =
     const extra = { ...headers.extra, [header]: `${groupId} ${firing}` }
     return { ...message, task: { ...message.task, headers: { ...headers, extra } } }
   }
+
+/** As the application wrote them. */
+export const unmarked = (headers: Arguments): Arguments => {
+  if (!(header in headers)) return headers
+  const { [header]: _, ...own } = headers
+  return own
+}
 
 /** Whether it is the one to run; `undefined` where no chord sent it. In doubt it is. */
 export const begins = (

@@ -10,6 +10,7 @@ import { toSeconds } from "../task/Countdown.ts"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"
 import * as Acknowledgement from "./Acknowledgement.ts"
+import * as Fired from "./Fired.ts"
 import type { Job } from "./Pool.ts"
 
 /** What is set for all runs of a task in this worker from now on; seconds, `null` for no limit, left out for unchanged. */
@@ -120,8 +121,8 @@ export const info = (request: Request, override: TimeLimits | undefined): Reques
     message: { embed, headers },
     trace
   } = request
-  // Without what a broker wrote there, as one that kept the task until it was due.
-  const extra = "x-death" in headers.extra ? republishable(headers.extra) : headers.extra
+  // Without what a broker wrote there, as one that kept the task until it was due, or a chord.
+  const extra = Fired.unmarked("x-death" in headers.extra ? republishable(headers.extra) : headers.extra)
   return {
     id: headers.id,
     name: headers.task,

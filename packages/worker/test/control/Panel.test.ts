@@ -204,6 +204,7 @@ describe("a worker does what it is told", () => {
       yield* ask("terminate", { signal: 9, task_id: ["a"] })
       yield* ask("revoke_by_stamped_headers", { headers: ["m=1"] })
       yield* ask("revoke_by_stamped_headers", { headers: { m: "1" }, terminate: true })
+      yield* ask("revoke_by_stamped_headers", { headers: { m: [1, true] } })
       yield* ask("rate_limit", { task_name: "wire.add", rate_limit: "10/m" })
       yield* ask("time_limit", { task_name: "wire.add", hard: 60, soft: null })
       assert.deepStrictEqual(calls, [
@@ -212,6 +213,7 @@ describe("a worker does what it is told", () => {
         ["revoke", ["a"], { terminate: true, signal: "SIGKILL" }],
         ["revokeByStampedHeaders", { m: ["1"] }, {}],
         ["revokeByStampedHeaders", { m: ["1"] }, { terminate: true, signal: "SIGTERM" }],
+        ["revokeByStampedHeaders", { m: ["1", "true"] }, {}],
         ["rateLimit", "wire.add", "10/m"],
         ["timeLimit", "wire.add", { hard: 60, soft: null }]
       ])
@@ -283,7 +285,7 @@ describe("what makes no sense is answered, and crashes nothing", () => {
     ["terminate", { task_id: "a" }, /^TypeError.*missing 1 required positional argument: 'signal'/],
     ["revoke_by_stamped_headers", {}, /^TypeError.*missing 1 required positional argument: 'headers'/],
     ["revoke_by_stamped_headers", { headers: "m=1" }, /^TypeError.*'headers' should be an object/],
-    ["revoke_by_stamped_headers", { headers: { m: [1] } }, /^TypeError.*'headers' should be an object/],
+    ["revoke_by_stamped_headers", { headers: { m: [{}] } }, /^TypeError.*'headers' should be an object/],
     ["revoke_by_stamped_headers", { headers: ["m"] }, /^ValueError.*should be header=value/],
     ["rate_limit", { task_name: "wire.add" }, /^TypeError.*missing 1 required positional argument: 'rate_limit'/],
     ["rate_limit", { task_name: ["x"], rate_limit: 1 }, /^TypeError.*'task_name' should be a string, and is a list/],

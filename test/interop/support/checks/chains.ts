@@ -256,7 +256,7 @@ answer = seen`,
     "the steps behind one that failed have failed, and those before have not",
     `
 r = chain(add.s(1, 2), fail.s(), add.s(3, 4))()
-answer = [raised(r), raised(r.parent), r.parent.parent.get(), r.state]`,
+answer = [raised(r), raised(r.parent), r.parent.parent.get(), ready(r) and r.state]`,
     ["ExpectedException", "ExpectedException", 3, "FAILURE"]
   ],
   [
