@@ -5,7 +5,6 @@
 import { Connection } from "@apium/hub/Connection"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as AmqpUri from "@apium/protocol/amqp/AmqpUri"
-import * as Amqp from "@apium/transport-amqp/node"
 import * as RedisUri from "@apium/transport-redis/RedisUri"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import * as RpcBackend from "@apium/worker/client/backends/RpcBackend"
@@ -45,6 +44,9 @@ interface Kind<A, R = never> {
 const without = <A, R>({ options }: Place, layer: Reading<A, R>): Reading<A, R> =>
   options === "" ? layer : Result.fail("only a Redis takes transport options")
 
+/** Loaded when a URL asks for it, as `redisDoor` is. */
+const amqpDoor = Effect.promise(() => import("@apium/transport-amqp/node"))
+
 const amqp: Kind<Connection> = {
   local: false,
   read: (place) =>
@@ -53,7 +55,7 @@ const amqp: Kind<Connection> = {
       Result.mapBoth(AmqpUri.parseAll(place.url), {
         onFailure: ({ message, suggestion }) =>
           suggestion === undefined ? message : `${message}\nPerhaps: ${suggestion}`,
-        onSuccess: () => Amqp.layer(place.url)
+        onSuccess: () => Layer.unwrap(Effect.map(amqpDoor, ({ layer }) => layer(place.url)))
       })
     )
 }

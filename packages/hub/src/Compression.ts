@@ -11,14 +11,15 @@ import * as Content from "@apium/protocol/kombu/Content"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { ContentDisallowed, DecodeFailed, fail, FrameTooLarge, HubError } from "./HubError.ts"
+import { ContentDisallowed, DecodeFailed, fail, FrameTooLarge, type HubError } from "./HubError.ts"
 
 export interface Codec {
   /** As the header says it: `application/x-gzip`. */
   readonly contentType: string
   /** Left out: it is read, and not written. */
   readonly compress?: ((body: Uint8Array) => ReadableStream<Uint8Array>) | undefined
-  readonly decompress: (body: Uint8Array) => ReadableStream<Uint8Array>
+  /** What passes `limit` bytes is refused while it is read; one that cannot stop there fails with the code `ERR_BUFFER_TOO_LARGE`. */
+  readonly decompress: (body: Uint8Array, limit: number) => ReadableStream<Uint8Array>
 }
 
 const through = (body: Uint8Array, transform: ReadableWritablePair<Uint8Array, BufferSource>) =>
@@ -76,14 +77,23 @@ export const zlib: Codec = {
   decompress: (body) => inPieces(body).pipeThrough(new DecompressionStream("deflate")).pipeThrough(verified(body))
 }
 
+/** So much of bzip2 is unpacked before others have their turn: 128 MiB take 1.5 seconds, and are 5 KB on the wire. */
+const turn = 1024 * 1024
+
 /** Read alone: whoever may choose takes zlib or zstd. */
 export const bzip2: Codec = {
   contentType: "application/x-bz2",
   decompress: (body) => {
     const pieces = Bzip2.decode(body)
+    let unpacked = 0
     return new ReadableStream({
-      pull: (controller) => {
+      pull: async (controller) => {
+        if (unpacked >= turn) {
+          unpacked = 0
+          await Effect.runPromise(Effect.yieldNow)
+        }
         const { done, value } = pieces.next()
+        unpacked += value?.length ?? 0
         if (done === true) controller.close()
         else controller.enqueue(value)
       }
@@ -139,7 +149,7 @@ const find = (name: string) =>
 
 /** Node.js leaves the message empty and has a code. */
 const textOf = (cause: unknown): string => {
-  const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown }
+  const { code, message } = (cause ?? {}) as { readonly code?: unknown; readonly message?: unknown }
   return String(message || code || cause)
 }
 
@@ -174,7 +184,12 @@ const collect = (
           chunks.push(value)
           return next()
         },
-        (cause) => resume(Effect.fail(new HubError({ reason: new DecodeFailed({ what, text: textOf(cause) }) })))
+        (cause) =>
+          resume(
+            (cause as { readonly code?: unknown } | undefined)?.code === "ERR_BUFFER_TOO_LARGE"
+              ? fail(new FrameTooLarge({ size: limit + 1, limit }))
+              : fail(new DecodeFailed({ what, text: textOf(cause) }))
+          )
       )
     next()
   })
@@ -196,5 +211,9 @@ export const decompress = Effect.fnUntraced(function* (
   body: Uint8Array
 ): Effect.fn.Return<Uint8Array, HubError> {
   const { codec, maxMessageBytes } = yield* find(contentType)
-  return yield* collect(codec.decompress(body), `a body compressed as ${codec.contentType}`, maxMessageBytes)
+  return yield* collect(
+    codec.decompress(body, maxMessageBytes),
+    `a body compressed as ${codec.contentType}`,
+    maxMessageBytes
+  )
 })

@@ -213,7 +213,11 @@ export const Reason = Schema.Union([
 
 export type Reason = typeof Reason.Type
 
-export class HubError extends Schema.TaggedError<HubError>()("HubError", { reason: Reason }) {
+export class HubError extends Schema.TaggedError<HubError>()("HubError", {
+  reason: Reason,
+  /** Of a batch that may be taken a little later: what is in no queue, by its places. Left out: nobody knows, or none of it is. */
+  unsent: Schema.optionalKey(Schema.Array(Schema.Int))
+}) {
   /** Whether running the same lines again can help, on a fresh link or a fresh channel. */
   get recoverable(): boolean {
     switch (this.reason._tag) {

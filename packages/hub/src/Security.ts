@@ -26,7 +26,7 @@ import * as Serializer from "./Serializer.ts"
 export { type Digest, SecurityError } from "./internal/signers.ts"
 
 export interface Options {
-  /** Signs what is sent: an RSA key of at least 2,048 bits as PEM (PKCS#8 or PKCS#1). Left out, with `certificate`: nothing is signed. */
+  /** Signs what is sent: an RSA key of at least 2,048 bits as PEM (PKCS#8 or PKCS#1). Left out, with `certificate`: nothing is signed, and without `accept` nothing can be sent. */
   readonly key?: Redacted.Redacted | undefined
   /** Opens the key, if it is encrypted. */
   readonly keyPassword?: Redacted.Redacted | undefined
@@ -113,7 +113,7 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
-  /** The two types are not signed: they are what we would have written, to the letter, or another reader could be made to see another value. */
+  /** The two types are not signed: they are those of one of ours, to the letter, or a reader could be made to see another value. */
   const readUnsafe = ({ body, contentEncoding, contentType }: SignedMessage.SignedMessage) => {
     const serializer = inner.byContentType.get(contentType)
     if (serializer?.contentEncoding !== contentEncoding) {
@@ -162,7 +162,8 @@ export const layer = (options: Options): Layer.Layer<never, Signers.SecurityErro
         ...plain,
         accept: new Set([...plain.accept, auth.contentType]),
         effects: new Map([auth.name, auth.contentType].map((name) => [name, auth])),
-        serializer: key === undefined ? serializer : auth.name,
+        // Without a key: where nothing unsigned is read, a send that fails says more than a message that everybody refuses.
+        serializer: key === undefined && accept.length > 0 ? serializer : auth.name,
         compression,
         signed: accept.length === 0
       }

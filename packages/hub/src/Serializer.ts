@@ -43,7 +43,7 @@ export class Serializers extends Context.Reference<Registry>("@apium/hub/Seriali
 export interface Options {
   /** Beside those that are in force. */
   readonly serializers?: ReadonlyArray<Content.Serializer> | undefined
-  /** Names (`json`) or content types. Default: what was accepted, and `serializers`. */
+  /** Names (`json`) or content types. Default: what was accepted, and `serializers`, unless only what was signed is read. */
   readonly accept?: ReadonlyArray<string> | undefined
   /** What is sent is written by this one, unless its sender says otherwise. */
   readonly serializer?: string | undefined
@@ -68,7 +68,11 @@ export const layer = (options: Options): Layer.Layer<never, HubError> =>
       )
       if (unknown !== undefined) return Effect.fail(disallowed(Content.missing(all, unknown)))
       const added = serializers.map(({ contentType }) => contentType)
-      const plain = Content.accepting(all, accept ?? [...inForce.accept, ...added])
+      // Who has only what was signed is not opened to others by a serializer that he may send with.
+      const plain = Content.accepting(
+        all,
+        accept ?? (inForce.signed === true ? inForce.accept : [...inForce.accept, ...added])
+      )
       const signed = effects !== undefined && [...plain.accept].every((type) => effects.has(type))
       return Effect.succeed<Registry>({ ...plain, effects, serializer, compression, signed })
     })

@@ -130,6 +130,17 @@ describe("compression", () => {
     })
   )
 
+  it.live("lets others have their turn while it unpacks bzip2", () =>
+    Effect.gen(function* () {
+      let turns = 0
+      const timer = setInterval(() => turns++)
+      const body = yield* Compression.decompress("bzip2", pythonBzip2Bomb)
+      clearInterval(timer)
+      assert.strictEqual(body.length, 64 * 2 ** 20)
+      assert.isAbove(turns, 30)
+    })
+  )
+
   it.effect("has zstd and brotli where a door brings them, beside those that are there", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(
@@ -161,6 +172,26 @@ describe("compression", () => {
       // A descriptor without a size, a window of 2 ** 41, and one empty block.
       const wide = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 31 << 3, 1, 0, 0)
       assert.match((yield* reasonOf(Compression.decompress("zstd", wide))).message, /a window of 2199023255552 bytes/)
+    }).pipe(Effect.provide(layerCompression))
+  )
+
+  it.live("of zstd and brotli that is spoilt anywhere is read or refused, and nothing else happens", () =>
+    Effect.gen(function* () {
+      // More than one block of 128 KiB, whose codes do not tell what follows.
+      const long = Uint8Array.from({ length: 200_000 }, (_, at) =>
+        at % 3 === 0 ? Math.imul(at, 0x9e37_79b1) >>> 24 : 0
+      )
+      for (const name of ["zstd", "brotli"]) {
+        const { body } = yield* Compression.compress(name, long)
+        const ends = new Set<string>()
+        for (let round = 0; round < 100; round++) {
+          const spoilt = body.slice()
+          spoilt[Math.floor((round * body.length) / 100)]! ^= 1 << (round & 7)
+          const read = yield* Effect.result(Compression.decompress(name, spoilt))
+          ends.add(read._tag === "Success" ? "read" : read.failure.reason._tag)
+        }
+        assert.deepStrictEqual([...ends].toSorted(), ["DecodeFailed", "read"], name)
+      }
     }).pipe(Effect.provide(layerCompression))
   )
 

@@ -6,6 +6,7 @@ import * as Security from "@apium/hub/Security"
 import * as Serializer from "@apium/hub/Serializer"
 import * as SignedMessage from "@apium/protocol/celery/SignedMessage"
 import * as Content from "@apium/protocol/kombu/Content"
+import { msgpack } from "@apium/protocol/kombu/Msgpack"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
@@ -255,6 +256,24 @@ layer(Keys.layer, { timeout: "60 seconds" })("a signed message", (it) => {
     })
   )
 
+  it.effect("stays the only thing that is read, with a serializer that is there to be sent with", () =>
+    Effect.gen(function* () {
+      const { ours } = yield* now
+      const more = (options: Serializer.Options) =>
+        Effect.provide(
+          Effect.map(Serializer.Serializers, (registry) => registry),
+          Serializer.layer({ serializers: [msgpack], ...options }).pipe(Layer.provide(signing(ours, [ours])))
+        )
+      const registry = yield* more({ compression: "zlib" })
+      assert.isTrue(registry.signed)
+      const plain = yield* Serializer.encodeWith(registry, body, { serializer: "msgpack" })
+      assert.strictEqual((yield* refusal(Serializer.decodeWith(registry, plain)))._tag, "ContentDisallowed")
+      const open = yield* more({ accept: ["auth", "msgpack"] })
+      assert.isFalse(open.signed)
+      assert.deepStrictEqual(yield* Serializer.decodeWith(open, plain), body)
+    })
+  )
+
   it.effect("stands beside what nobody signed, while a deployment changes", () =>
     Effect.gen(function* () {
       const { ours } = yield* now
@@ -273,7 +292,7 @@ layer(Keys.layer, { timeout: "60 seconds" })("a signed message", (it) => {
       const message = yield* Serializer.encodeWith(yield* registryOf(signing(ours, [])), body, {})
       const reader = yield* registryOf(Security.layer({ certificates: [ours.certificate] }))
       assert.deepStrictEqual(yield* Serializer.decodeWith(reader, message), body)
-      const unsent = yield* refusal(Serializer.encodeWith(reader, body, { serializer: "auth" }))
+      const unsent = yield* refusal(Serializer.encodeWith(reader, body, {}))
       assert.match(unsent.message, /there is no key to sign it with/)
     })
   )
@@ -376,7 +395,13 @@ layer(Keys.layer, { timeout: "60 seconds" })("a signed message", (it) => {
         [
           { ...files, key: path.join(folder, "none.key"), certStore: store },
           /key .*none\.key cannot be read \(ENOENT\)/
-        ]
+        ],
+        // Nothing of the text is shown: here it is the key itself.
+        [
+          { ...files, key: ours.key, certStore: store },
+          /^[^-]*key [^-]*a PEM text where the name of a file belongs[^-]*$/
+        ],
+        [{ ...files, certStore: ours.certificate }, /certificate store .*a PEM text where the name of a file belongs/]
       ] as const
       for (const [wrong, expected] of cases) {
         assert.match((yield* Effect.flip(registryOf(layerSecurity(wrong)))).message, expected)

@@ -46,13 +46,20 @@ export const parentOf = ({ traceparent: text }: Arguments): Tracer.ExternalSpan 
   })
 }
 
+/** For what this span causes. A `tracestate` is of its trace alone. */
+const within = (span: Tracer.AnySpan, own: Arguments | undefined): Arguments => {
+  if (own?.tracestate === undefined || parentOf(own)?.traceId === span.traceId) {
+    return { ...own, traceparent: traceparent(span) }
+  }
+  const { tracestate: _, ...others } = own
+  return { ...others, traceparent: traceparent(span) }
+}
+
 /** The headers of whatever this fiber sends: of its span, or of the task that it runs. */
 export const headersOf = ({ cache: { span }, context }: Fiber.Fiber<unknown, unknown>): Arguments | undefined => {
   const task = Option.getOrUndefined(Context.getOption(context, TaskContext))
   const own = task === undefined ? undefined : carried(task.headers)
-  return span === undefined || Context.get(span.annotations, Tracer.DisablePropagation)
-    ? own
-    : { ...own, traceparent: traceparent(span) }
+  return span === undefined || Context.get(span.annotations, Tracer.DisablePropagation) ? own : within(span, own)
 }
 
 interface Started {
@@ -81,7 +88,7 @@ const start = (
     startTime: clock.currentTimeNanosUnsafe()
   })
   for (const [key, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(key, value)
-  return { span, headers: { ...carried(headers), traceparent: traceparent(span) } }
+  return { span, headers: within(span, carried(headers)) }
 }
 
 /** As OpenTelemetry calls it, which has no name for Redis or a broker in memory. */

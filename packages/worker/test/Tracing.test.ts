@@ -169,6 +169,26 @@ describe("where there is no tracer, the context of a trace is passed on as it ca
   )
 
   test(
+    "goes on as baggage alone in a trace that begins in a handler: the state is of the other one",
+    Effect.gen(function* () {
+      const told: Array<Told> = []
+      const client = yield* Client
+      const begins = Effect.withSpan(step.delay({ n: 1 }), "begins", { root: true })
+      const tell = Effect.map(TaskContext, ({ headers, name }) => void told.push({ task: name, headers }))
+      yield* start(
+        {},
+        Tasks.handle(step, ({ n }) => Effect.as(tell, n)),
+        Tasks.handle(parent, ({ n }) => begins.pipe(Effect.provideService(Client, client), Effect.orDie, Effect.as(n)))
+      )
+      yield* (yield* parent.applyAsync({ n: 1 }, { headers: context })).get
+      yield* settle
+      const [{ headers }] = told as [Told]
+      assert.deepStrictEqual(Object.keys(headers).toSorted(), ["baggage", "traceparent"])
+      assert.notInclude(String(headers.traceparent), traceId)
+    })
+  )
+
+  test(
     "is not there where nobody brought any, and what is no context is nobody's parent",
     Effect.gen(function* () {
       const told: Array<Told> = []

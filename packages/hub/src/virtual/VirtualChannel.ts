@@ -101,17 +101,21 @@ export class VirtualChannel {
     const queue = this.#cause === undefined ? oneQueue(batch) : undefined
     if (queue !== undefined) return this.broker.publishTo(queue, batch)
     let returned: HubError | undefined
+    const unsent: Array<number> = []
     return Effect.andThen(
       Effect.forEach(
         batch,
-        ([message, route]) =>
-          route.mandatory === true
-            ? Effect.catchIf(
-                this.#publish(message, route),
-                (error) => error.reason._tag === "Returned",
-                (error) => Effect.sync(() => void (returned ??= error))
-              )
-            : this.#publish(message, route),
+        ([message, route], place) =>
+          Effect.catch(this.#publish(message, route), (error) => {
+            if (error.reason._tag === "Returned" && route.mandatory === true) {
+              returned ??= error
+              unsent.push(place)
+              return Effect.void
+            }
+            if (!error.transient) return Effect.fail(error)
+            for (let left = place; left < batch.length; left++) unsent.push(left)
+            return Effect.fail(new HubError({ reason: error.reason, unsent }))
+          }),
         { discard: true }
       ),
       Effect.suspend(() => (returned === undefined ? Effect.void : Effect.fail(returned)))

@@ -25,10 +25,6 @@ export interface Certificate {
 
 const { bitString, generalizedTime, integer, oid, sequence, set, utcTime } = der.tags
 
-/** Whether it may have signed something now. */
-export const isValid = ({ notAfter, notBefore }: Certificate, now: number): boolean =>
-  notBefore <= now && now < notAfter
-
 /** The first certificate of a PEM text. */
 export const parse = (text: string): Result.Result<Certificate, InvalidCertificate> =>
   Result.try({

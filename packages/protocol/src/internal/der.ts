@@ -89,10 +89,14 @@ export const reader = (bytes: Uint8Array, what: string): Reader => {
   }
 }
 
+/** 16,384 bits and a sign, which is openssl's largest key: the time that a number takes grows with its square. */
+const longest = 2049
+
 /** An INTEGER, which is signed. */
 export const integer = (content: Uint8Array): bigint => {
   const [first, second] = content
   if (first === undefined) throw new DerError("an integer has no octets")
+  if (content.length > longest) throw new DerError(`an integer has ${content.length} octets, and may have ${longest}`)
   if (second !== undefined && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
     throw new DerError("an integer is not in its shortest form")
   }

@@ -3,7 +3,7 @@
  * the flow, not beyond the window of unconfirmed ones, not while the socket is behind. Those that come meanwhile wait with
  * whoever called.
  */
-import type { HubError } from "@apium/hub/HubError"
+import { HubError } from "@apium/hub/HubError"
 import type { Message, Route } from "@apium/hub/Message"
 import type { Content } from "@apium/protocol/amqp/Content"
 import * as Method from "@apium/protocol/amqp/Method"
@@ -15,9 +15,10 @@ import type { Link } from "./Link.ts"
 type Resume = (result: Effect.Effect<void, HubError>) => void
 
 /** Who publishes several, and is told once, when the last is done: the first failure is the batch's. */
-class Batch implements Waiter {
+class Batch {
   #remaining: number
   #failure: HubError | undefined
+  readonly #failed: Array<number> = []
   readonly #resume: Resume
 
   constructor(size: number, resume: Resume) {
@@ -25,9 +26,24 @@ class Batch implements Waiter {
     this.#resume = resume
   }
 
-  done(failure: HubError | undefined): void {
-    this.#failure ??= failure
-    if (--this.#remaining === 0) this.#resume(this.#failure === undefined ? Effect.void : Effect.fail(this.#failure))
+  /** Who waits for the one at this place. */
+  at(place: number): Waiter {
+    return { done: (failure) => this.#done(failure, place) }
+  }
+
+  #done(failure: HubError | undefined, place: number): void {
+    if (failure !== undefined) {
+      this.#failure ??= failure
+      this.#failed.push(place)
+    }
+    if (--this.#remaining === 0) this.#resume(this.#outcome(this.#failure))
+  }
+
+  /** Whoever sends it again is to send what was taken only once. */
+  #outcome(failure: HubError | undefined): Effect.Effect<void, HubError> {
+    if (failure === undefined) return Effect.void
+    if (!failure.transient) return Effect.fail(failure)
+    return Effect.fail(new HubError({ reason: failure.reason, unsent: this.#failed.toSorted((a, b) => a - b) }))
   }
 }
 
@@ -101,8 +117,8 @@ export class Publisher {
       if (batch.length === 0) return resume(Effect.void)
       const own = new Batch(batch.length, resume)
       const unwritten: Array<Waiting> = []
-      for (const [message, route] of batch) {
-        const waiting = this.#submit(message, route, own)
+      for (const [place, [message, route]] of batch.entries()) {
+        const waiting = this.#submit(message, route, own.at(place))
         if (waiting !== undefined) unwritten.push(waiting)
       }
       if (unwritten.length === 0) return

@@ -5,14 +5,17 @@ import * as Queue from "@apium/hub/Queue"
 import * as Amqp from "@apium/transport-amqp/node"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client } from "@apium/worker/client/Client"
+import * as Task from "@apium/worker/task/Task"
 import { assert, layer } from "@effect/vitest"
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Clock, Effect, Fiber, Layer, Option } from "effect"
 import * as Figures from "../../../../test/support/Figures.ts"
 import { RabbitMq, RabbitMqServer } from "../../../../test/support/RabbitMq.ts"
 
 const full = Queue.maxLength(1, "reject-publish")(Queue.make("full"))
 
-const World = Client.layerWith({ queues: [Queue.make("celery"), full] }).pipe(
+const narrow = Queue.maxLength(2, "reject-publish")(Queue.make("narrow"))
+
+const World = Client.layerWith({ queues: [Queue.make("celery"), full, narrow] }).pipe(
   Layer.provideMerge(Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.url())))),
   Layer.provide(MemoryBackend.layer),
   Layer.provideMerge(RabbitMq.layer())
@@ -61,6 +64,41 @@ layer(World, { excludeTestServices: true, timeout: "90 seconds" })("a task that 
         yield* Figures.print(
           `a full queue: Nacked after ${took} ms by the default policy, after ${tookOnce} ms without`
         )
+      }),
+    30_000
+  )
+
+  it.effect(
+    "beside others to a queue that takes two of them is sent again alone, and is there once",
+    () =>
+      Effect.gen(function* () {
+        const client = yield* Client
+        const connection = yield* Connection
+        const add = Task.make("proj.add", { params: {}, queue: "narrow" })
+        const sending = yield* Effect.forkChild(
+          client.sendAll(
+            add,
+            Array.from({ length: 8 }, () => ({})),
+            {
+              retryPolicy: { maxRetries: 1000, intervalStep: "10 millis", intervalMax: "10 millis" }
+            }
+          )
+        )
+        const taken: Array<string | undefined> = []
+        const take = connection.use((channel) =>
+          Effect.flatMap(
+            channel.get("narrow"),
+            Option.match({
+              onNone: () => Effect.sleep("10 millis"),
+              onSome: ({ ack, message }) => (taken.push(message.properties.correlationId), ack)
+            })
+          )
+        )
+        yield* connection.declare({ queues: [narrow] })
+        while (sending.pollUnsafe() === undefined) yield* take
+        const sent = (yield* Fiber.join(sending)).map(({ id }) => id)
+        while ((yield* count(narrow)) > 0) yield* take
+        assert.deepStrictEqual([taken.length, new Set(taken)], [sent.length, new Set<string | undefined>(sent)])
       }),
     30_000
   )

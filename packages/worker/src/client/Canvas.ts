@@ -25,7 +25,7 @@ import { TaskContext } from "../task/TaskContext.ts"
 import { ReplaceRequested } from "../task/TaskError.ts"
 import type { AsyncResult } from "./AsyncResult.ts"
 import { Client, encoder, type Sent } from "./Client.ts"
-import type { Call, SendOptions } from "./SendOptions.ts"
+import type { Call } from "./SendOptions.ts"
 import * as Signature from "./Signature.ts"
 import type { Any, Leaf, Leaves } from "./Signature.ts"
 import * as Stamps from "./Stamps.ts"
@@ -223,7 +223,7 @@ export const stamp = <I, A, E, M extends boolean>(
 /** Sends a canvas that has all it needs, with options for the whole of it. */
 export const applyAsync = <A, E, M extends boolean>(
   signature: Signature.Signature<Signature.Complete, A, E, M>,
-  options: SendOptions = {}
+  options: Signature.Options = {}
 ): Effect.Effect<Sent<A, E, M>, HubError | Schema.SchemaError, Client> =>
   Effect.flatMap(Client, (client) => client.apply(signature, options))
 

@@ -64,7 +64,7 @@ export class Client extends Context.Service<
     /** A signature, or a canvas of them, with options for the whole of it: `Canvas.delay` is this. */
     readonly apply: <A, E, M extends boolean>(
       signature: Signature.Signature<Signature.Complete, A, E, M>,
-      options?: SendOptions
+      options?: Signature.Options
     ) => Effect.Effect<Sent<A, E, M>, HubError | Schema.SchemaError>
     /** A group that was saved, by whomever (`GroupResult.save`). */
     readonly restoreGroup: (
@@ -212,7 +212,7 @@ const make = Effect.fnUntraced(function* (
 
   const apply = <A, E, M extends boolean>(
     signature: Signature.Signature<Signature.Complete, A, E, M>,
-    options: SendOptions = {}
+    options: Signature.Options = {}
   ) =>
     Effect.gen(function* () {
       const wire = yield* Signature.set(signature, options).wire

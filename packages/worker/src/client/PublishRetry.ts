@@ -54,9 +54,9 @@ export const over = (
   }
 }
 
-/** The same again, for as long as it may be taken a little later. */
+/** What is left after this error, again, for as long as it may be taken a little later. */
 export const retrying = (
-  attempt: Effect.Effect<void, HubError>,
+  left: (error: HubError) => Effect.Effect<void, HubError>,
   policy: Policy,
   error: HubError,
   retry = 0
@@ -64,6 +64,6 @@ export const retrying = (
   error.transient && retry < (policy.maxRetries ?? 3)
     ? Effect.andThen(
         Effect.sleep(pause(policy, retry)),
-        Effect.catch(attempt, (error) => retrying(attempt, policy, error, retry + 1))
+        Effect.catch(left(error), (error) => retrying(left, policy, error, retry + 1))
       )
     : Effect.fail(error)

@@ -158,9 +158,15 @@ export const make = (
     retry: PublishRetry.PublishRetry = publishRetry
   ): Effect.Effect<void, HubError> => {
     if (retry === false) return attempt(batch, topology)
-    return Effect.catch(attempt(batch, topology), (error) =>
-      PublishRetry.retrying(attempt(batch, topology), retry === true ? {} : retry, error)
-    )
+    return Effect.catch(attempt(batch, topology), (error) => {
+      let rest = batch
+      const left = ({ unsent }: HubError) => {
+        // What the broker has taken would run twice.
+        if (unsent !== undefined) rest = unsent.map((place) => rest[place]!)
+        return attempt(rest, topology)
+      }
+      return PublishRetry.retrying(left, retry === true ? {} : retry, error)
+    })
   }
 
   const topology = (batch: ReadonlyArray<Outgoing>): Topology => {

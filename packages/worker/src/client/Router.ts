@@ -16,6 +16,7 @@ import * as Exchange from "@apium/hub/Exchange"
 import { HubError, QueueNotFound } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
 import type { Topology } from "@apium/hub/Topology"
+import * as Equal from "effect/Equal"
 import * as Routes from "./Routes.ts"
 
 export interface Destination {
@@ -84,7 +85,8 @@ export const make = (options: Options = {}): Router => {
   if (described.length === 0) described.push(queueNamed(defaultQueue))
   const table = new Map<string, Known>()
   let known = table
-  const values = new WeakMap<Queue.Queue, Known>()
+  /** By their names, for each send may make its own: declared once, as long as it is the same one. */
+  const values = new Map<string, readonly [queue: Queue.Queue, known: Known]>()
   let lookup: Routes.Lookup | undefined
   let broken: HubError | undefined
   try {
@@ -124,17 +126,22 @@ export const make = (options: Options = {}): Router => {
     return createMissingQueues === true ? queueNamed(name) : createMissingQueues(name)
   }
 
+  const valueOf = (queue: Queue.Queue): Known => {
+    const last = values.get(queue.name)
+    if (last !== undefined && Equal.equals(last[0], queue)) return last[1]
+    const made = knownOf(keyed(queue, defaultQueue))
+    if (values.size > maxRemembered) values.clear()
+    values.set(queue.name, [queue, made])
+    return made
+  }
+
   const find = (queue: string | Queue.Queue): Known => {
-    const found = typeof queue === "string" ? known.get(queue) : values.get(queue)
+    const found = typeof queue === "string" ? known.get(queue) : undefined
     if (found !== undefined) return found
     if ((typeof queue === "string" ? queue : queue.name) === "") {
       throw new RangeError("the queue has no name: leave it out, and the task goes where it goes by default")
     }
-    if (typeof queue !== "string") {
-      const made = knownOf(keyed(queue, defaultQueue))
-      values.set(queue, made)
-      return made
-    }
+    if (typeof queue !== "string") return valueOf(queue)
     const made = knownOf(missing(queue))
     if (known.size > maxRemembered) known = new Map(table)
     known.set(queue, made)
@@ -175,8 +182,10 @@ export const make = (options: Options = {}): Router => {
     },
     destination,
     describe: (queue) => {
+      const made = knownOf(keyed(queue, defaultQueue))
+      if (table.size < maxRemembered) table.set(queue.name, made)
       if (known.size > maxRemembered) known = new Map(table)
-      known.set(queue.name, knownOf(keyed(queue, defaultQueue)))
+      known.set(queue.name, made)
     }
   }
 }

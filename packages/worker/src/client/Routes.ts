@@ -17,6 +17,7 @@ import type { Arguments } from "@apium/hub/Exchange"
 import { HubError, RouteFailed } from "@apium/hub/HubError"
 import type { Queue } from "@apium/hub/Queue"
 import { matchesGlob } from "@apium/protocol/kombu/MailboxMessage"
+import { didYouMean } from "@apium/protocol/Suggest"
 import type { Countdown } from "../task/Countdown.ts"
 import type { TaskOptions } from "../task/Task.ts"
 import type { Call, SendOptions } from "./SendOptions.ts"
@@ -74,11 +75,26 @@ const isTable = (routes: Exclude<Routes, RouteFunction>): routes is Table =>
 const isPair = (entry: unknown): boolean =>
   Array.isArray(entry) && entry.length === 2 && (typeof entry[0] === "string" || entry[0] instanceof RegExp)
 
+const fields: ReadonlySet<string> = new Set([
+  "queue",
+  "exchange",
+  "routingKey",
+  "priority",
+  "serializer",
+  "compression",
+  "headers",
+  "expires"
+] satisfies ReadonlyArray<keyof Route>)
+
 /** One with nothing in it ends the search, as in Celery: the task goes where it goes by default. */
 const routeOf = (place: string, to: unknown): Route => {
   if (typeof to === "string") return to === "" ? broken(place, "its queue has no name") : { queue: to }
   if (typeof to !== "object" || to === null || Array.isArray(to) || "then" in to) {
     return broken(place, "it should give the name of a queue, or an object as { queue, routingKey }")
+  }
+  const unknown = Object.keys(to).find((name) => !fields.has(name))
+  if (unknown !== undefined) {
+    return broken(place, `a route has no ${JSON.stringify(unknown)}.${didYouMean(unknown, fields)}`)
   }
   const route: Route = to
   const { exchange, queue } = route

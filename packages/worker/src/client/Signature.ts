@@ -56,7 +56,9 @@ export interface Signature<in In, out A, out E = never, out Many extends boolean
 /** Any signature, whatever it waits for. */
 export type Any = Signature<never, unknown, unknown, boolean>
 
-export interface Options extends SendOptions {
+export interface Options extends Omit<SendOptions, "queue"> {
+  /** By its name, or its alias: whoever sends it, now or as a step of something, has to know the queue (`queues` of client and worker). */
+  readonly queue?: string | undefined
   /** The result of the task before it is not prepended to its arguments. */
   readonly immutable?: boolean | undefined
 }
@@ -98,7 +100,8 @@ const wireOf = (
     expires: options.expires ?? expires,
     ignoreResult: options.ignoreResult ?? ignoreResult,
     priority: options.priority ?? priority,
-    queue: options.queue ?? queue
+    // An exchange that is named is where it goes.
+    queue: options.queue ?? (options.exchange === undefined ? queue : undefined)
   }
   if (task.binding === "raw") {
     const { args = [], kwargs = {} } = payload as Partial<Call>
@@ -122,7 +125,7 @@ export const s = <N extends string, P extends Params, A, E>(
 export const si = <N extends string, P extends Params, A, E>(
   task: Task<N, P, A, E>,
   payload: PayloadOf<P>,
-  options: SendOptions = {}
+  options: Omit<Options, "immutable"> = {}
 ): Signature<unknown, A, E> => build(task, payload, { ...options, immutable: true })
 
 /**
@@ -246,8 +249,7 @@ const wireOptions = (
     countdown: seconds(options.countdown),
     eta: eta === undefined ? undefined : TaskMessage.formatEta(eta.getTime()),
     expires: expires instanceof Date ? TaskMessage.formatEta(expires.getTime()) : seconds(expires),
-    // Whoever sends it later has to know the queue by its name.
-    queue: typeof options.queue === "object" ? options.queue.name : options.queue,
+    queue: options.queue,
     exchange: options.exchange,
     routing_key: options.routingKey,
     priority: options.priority,

@@ -254,6 +254,8 @@ const reserved: ReadonlySet<string> = new Set([
   "replaced_task_nesting",
   "reply_to",
   "retries",
+  "retry",
+  "retry_policy",
   "root_id",
   "routing_key",
   "serializer",

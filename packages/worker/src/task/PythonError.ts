@@ -33,8 +33,11 @@ export interface PythonClass<Field extends string = string> {
 const key = "@apium/worker/python"
 
 /** The same schema, for an error that is this class in Python. Of a union each member may say its own. */
-export const python = <A, I>(error: Schema.Codec<A, I>, of: PythonClass<keyof A & string>): Schema.Codec<A, I> =>
-  error.annotate({ [key]: of })
+export const python = <A, I>(
+  error: Schema.Codec<A, I>,
+  // As they travel: an Error has a `stack` and a `cause` besides.
+  of: PythonClass<"message" | Exclude<keyof I & string, "_tag">>
+): Schema.Codec<A, I> => error.annotate({ [key]: of })
 
 const annotation = SchemaAST.resolveAt<PythonClass>(key)
 

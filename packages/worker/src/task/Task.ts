@@ -84,7 +84,7 @@ export interface Task<Name extends string, P extends Params, Result, Error = nev
   /** A call as a value, for links and canvases: with all its arguments. */
   s(payload: PayloadOf<P>, options?: Signature.Options): Signature.Signature<Signature.Complete, Result, Error>
   /** Immutable: the result of what comes before it is not passed on. */
-  si(payload: PayloadOf<P>, options?: SendOptions): Signature.Signature<unknown, Result, Error>
+  si(payload: PayloadOf<P>, options?: Omit<Signature.Options, "immutable">): Signature.Signature<unknown, Result, Error>
   /** All arguments but the first, which is the result of what comes before it. */
   partial<G extends Partial<PayloadOf<P>>>(
     payload: G,

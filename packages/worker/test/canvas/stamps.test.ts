@@ -232,6 +232,7 @@ describe("an extended result", () => {
 describe("what makes no sense", () => {
   const wrong: ReadonlyArray<readonly [title: string, stamps: Canvas.Stamps | Canvas.Visitor, why: RegExp]> = [
     ["a stamp with the name of an option", { task_id: "x" }, /task_id is an option of a task/],
+    ["a stamp with the name of what says how it is sent", { retry: false }, /retry is an option of a task/],
     ["a stamp without a value", { stampedHeaders: ["m"] }, /stampedHeaders names m, and nobody gives it a value/],
     [
       "a visitor that throws",

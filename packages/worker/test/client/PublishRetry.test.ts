@@ -1,26 +1,33 @@
 import { Connection } from "@apium/hub/Connection"
-import { ConnectionLost, fail, type HubError, Nacked } from "@apium/hub/HubError"
+import { ConnectionLost, fail, HubError, Nacked } from "@apium/hub/HubError"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
+import type { Message, Route } from "@apium/hub/Message"
 import { Transport } from "@apium/hub/Transport"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client, type Options, type SendOptions } from "@apium/worker/client/Client"
 import * as PublishRetry from "@apium/worker/client/PublishRetry"
+import * as Task from "@apium/worker/task/Task"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Duration, Effect, Fiber, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { settle } from "../support/World.ts"
 
 /** When it was published, and what each publish is to come to; then all succeed. */
 class Script extends Context.Service<
   Script,
-  { readonly moments: Array<number>; answers: Array<Effect.Effect<void, HubError>> }
+  {
+    readonly moments: Array<number>
+    answers: Array<Effect.Effect<void, HubError>>
+    /** Of each batch the ids. */
+    readonly batches: Array<ReadonlyArray<string | undefined>>
+  }
 >()("test/Script") {}
 
 /** The embedded broker, whose publishes end as the script says. */
 const Scripted = Layer.effectContext(
   Effect.gen(function* () {
     const transport = yield* Transport
-    const script: Script["Service"] = { moments: [], answers: [] }
+    const script: Script["Service"] = { moments: [], answers: [], batches: [] }
     const connect = Effect.map(transport.connect, (link) => ({
       ...link,
       channel: Effect.map(link.channel, (channel) => ({
@@ -28,6 +35,11 @@ const Scripted = Layer.effectContext(
         publish: () =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {
             script.moments.push(now)
+            return script.answers.shift() ?? Effect.void
+          }),
+        publishAll: (batch: ReadonlyArray<readonly [message: Message, route: Route]>) =>
+          Effect.suspend(() => {
+            script.batches.push(batch.map(([{ properties }]) => properties.correlationId))
             return script.answers.shift() ?? Effect.void
           })
       }))
@@ -118,6 +130,42 @@ describe("a publish that the broker does not take for the moment", () => {
       assert.strictEqual(found.moments.length, 101)
       assert.isTrue(found.exit._tag === "Success")
     })
+  )
+})
+
+describe("a batch of which the broker does not take a part for the moment", () => {
+  const part = (...unsent: ReadonlyArray<number>) =>
+    Effect.fail(new HubError({ reason: new Nacked({ exchange: "", routingKey: "celery" }), unsent }))
+
+  it.effect("is published again without what was taken, which would run twice", () =>
+    Effect.gen(function* () {
+      const script = yield* Script
+      const client = yield* Client
+      script.answers = [part(1, 2, 4), part(0, 2)]
+      const add = Task.make("proj.add", { params: { x: Schema.Number } })
+      const sending = yield* Effect.forkChild(
+        client.sendAll(
+          add,
+          [0, 1, 2, 3, 4].map((x) => ({ x }))
+        )
+      )
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      const [a, b, c, d, e] = (yield* Fiber.join(sending)).map(({ id }) => id)
+      assert.deepStrictEqual(script.batches, [
+        [a, b, c, d, e],
+        [b, c, e],
+        [b, e]
+      ])
+    }).pipe(
+      Effect.provide(
+        Client.layer.pipe(
+          Layer.provideMerge(Connection.layer),
+          Layer.provideMerge(Scripted),
+          Layer.provide(MemoryBackend.layer)
+        )
+      )
+    )
   )
 })
 

@@ -1,3 +1,4 @@
+import * as Exchange from "@apium/hub/Exchange"
 import { HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
 import * as Router from "@apium/worker/client/Router"
@@ -105,6 +106,11 @@ describe("a broken route", () => {
     ["that has no queue", { a: "" }, `routes["a"]: its queue has no name`],
     ["whose queue has no name", [{}, { a: { queue: "" } }], `routes[1]["a"]: its queue has no name`],
     ["whose exchange has no name", { a: { exchange: "" } }, `routes["a"]: its exchange has no name`],
+    [
+      "that says what no route does",
+      { a: { routing_key: "k" } as never },
+      `routes["a"]: a route has no "routing_key". Did you mean routingKey?`
+    ],
     ["for no name", [[["", "q"]]], `routes[0][""]: it is for a task without a name`],
     ["that throws", throws, "routes (throws) for proj.x: it threw: no such tenant"],
     [
@@ -167,5 +173,62 @@ describe("a queue that nobody described", () => {
     const { message } = failed(() => to("x", { queues: many, createMissingQueues: false }))
     assert.include(message, "queue19 and 5 more.")
     assert.notInclude(message, "queue20")
+  })
+})
+
+describe("a destination", () => {
+  const topic = Queue.bindTo(Exchange.topic("feeds"), "feed.#")(Queue.make("feeds"))
+  const headers = Queue.bindTo(Exchange.headers("heads"), "", { "x-tenant": "acme" })(Queue.make("heads"))
+  const reload = Queue.broadcast("reload")
+  const { destination } = Router.make({ queues: [Queue.make("celery"), topic, headers, reload] })
+  const to = (...[own, defined, route]: Parameters<typeof destination>) => {
+    const { exchange, routingKey } = destination(own, defined, route)
+    return [exchange, routingKey]
+  }
+
+  it("of a queue is its own exchange where that is not direct, with its key or the default one", () => {
+    assert.deepStrictEqual(to({ queue: "heads" }, undefined, undefined), ["heads", "celery"])
+    assert.deepStrictEqual(to({ queue: "feeds" }, undefined, undefined), ["feeds", "feed.#"])
+    assert.deepStrictEqual(to({ queue: "reload" }, undefined, undefined), ["reload", "celery"])
+    assert.deepStrictEqual(to({ queue: reload.name }, undefined, undefined), ["reload", "celery"])
+  })
+
+  it("of an exchange alone has the key of the queue described there, where Celery drops the exchange", () => {
+    assert.deepStrictEqual(to({ exchange: "reload" }, undefined, undefined), ["reload", "celery"])
+    assert.deepStrictEqual(to({}, undefined, { exchange: "feeds" }), ["feeds", "feed.#"])
+    assert.deepStrictEqual(to({ exchange: "theirs" }, undefined, { queue: "feeds" }), ["theirs", ""])
+  })
+
+  it("declares the queue, of a broadcast its exchange alone, and nothing of an exchange that was named with its key", () => {
+    assert.deepStrictEqual(destination({ queue: "feeds" }, undefined, undefined).declare, { queues: [topic] })
+    const declared = destination({ queue: "reload" }, undefined, undefined).declare
+    assert.deepStrictEqual(
+      [declared?.queues, declared?.exchanges?.map(({ name, type }) => `${type} ${name}`)],
+      [undefined, ["fanout reload"]]
+    )
+    assert.isUndefined(destination({ exchange: "e", routingKey: "k" }, undefined, undefined).declare)
+  })
+
+  it("of a queue that each send makes for itself is the same object, until it is another queue", () => {
+    const direct = () => destination({ queue: Queue.workerDirect("w1@here") }, undefined, undefined)
+    assert.strictEqual(direct(), direct())
+    const other = destination({ queue: Queue.quorum(Queue.workerDirect("w1@here")) }, undefined, undefined)
+    assert.deepStrictEqual(other.declare?.queues?.[0]?.arguments, { "x-queue-type": "quorum" })
+    assert.deepStrictEqual(direct().declare?.queues?.[0]?.arguments, {})
+  })
+
+  it("of a queue that was described while it ran stays, however many nobody described", () => {
+    const router = Router.make()
+    router.describe(topic)
+    for (let n = 0; n < 12_000; n++) router.destination({ queue: `q${n}` }, undefined, undefined)
+    assert.strictEqual(router.destination({ queue: "feeds" }, undefined, undefined).exchange, "feeds")
+  })
+
+  it("is the same object each time, for 10,000 queues that nobody described, and right for more", () => {
+    assert.strictEqual(destination({ queue: "a" }, undefined, undefined), destination({}, "a", undefined))
+    for (let n = 0; n < 12_000; n++) {
+      assert.strictEqual(destination({ queue: `q${n}` }, undefined, undefined).routingKey, `q${n}`)
+    }
+    assert.deepStrictEqual(to({ queue: "feeds" }, undefined, undefined), ["feeds", "feed.#"])
   })
 })

@@ -40,6 +40,8 @@ const buy = Task.make("shop.buy", {
     TaskError.python(Odd, { module: "shop.errors", type: "Odd", args: ["value"] })
   ])
 })
+// @ts-expect-error what an Error has besides its fields does not travel
+TaskError.python(Refused, { module: "builtins", type: "ValueError", args: ["stack"] })
 const plain = Task.make("shop.plain", { params: { how: Schema.String }, error: Odd })
 const sum = Task.make("shop.sum", { params: { of: Schema.Unknown } })
 const patient = Task.make("shop.patient", {
