@@ -292,8 +292,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<ResultBackend, E>, { l
           assert.isTrue(yield* begin("body", "one"))
           assert.isFalse(yield* begin("body", "two"))
           assert.isTrue(yield* begin("body", "one"))
-          // A body of several tasks.
+          // A body of several tasks; and that of another chord, which has the same id of its own.
           assert.isTrue(yield* begin("beside", "two"))
+          assert.isTrue(yield* chords.begin({ groupId: `${id} again`, taskId: "body", firing: "two" }))
           const asked = yield* Effect.forEach(
             Array.from({ length: 20 }, (_, index) => String(index)),
             (firing) => begin("at once", firing),

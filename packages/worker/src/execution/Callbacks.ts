@@ -229,7 +229,7 @@ export const make = (
         parts.push({ taskId: id, state: found.value.status, result: found.value.result })
       }
       const shape = { id: groupId, parent: null, children: tuples }
-      yield* fire(shape, body, parts, givenBy(message))
+      yield* fire(shape, body, parts, givenBy(message), { groupId, firing: crypto.randomUUID() })
       return true
     }).pipe(
       Effect.mapError((error) =>

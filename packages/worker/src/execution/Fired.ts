@@ -41,7 +41,9 @@ export const begins = (
 ): Effect.Effect<boolean> | undefined => {
   const value = extra[header]
   if (typeof value !== "string") return undefined
-  const [groupId = "", firing = ""] = value.split(" ")
+  // The id of a group is its sender's, and may have spaces.
+  const at = value.lastIndexOf(" ")
+  const [groupId, firing] = [value.slice(0, Math.max(at, 0)), value.slice(at + 1)]
   return Effect.catchCause(backend.chords.begin({ groupId, taskId: id, firing }), (cause) =>
     Effect.as(
       Effect.logWarning("Whether the body of a chord has begun before could not be asked", {

@@ -15,16 +15,19 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import type { ResultBackend } from "../client/ResultBackend.ts"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
 import type { Registered, Tasks } from "../task/Tasks.ts"
 import type { TaskOptions } from "../task/Task.ts"
 import * as Callbacks from "./Callbacks.ts"
 import type { Discard } from "./Discard.ts"
+import * as Fired from "./Fired.ts"
 import * as Recount from "./Recount.ts"
 import { acksLate, type Request, resultOf } from "./Request.ts"
 import type { Results } from "./Results.ts"
 import type { Revoked } from "./Revoked.ts"
+import * as Settling from "./Settling.ts"
 
 export type Decision =
   | { readonly _tag: "Run"; readonly request: Request }
@@ -61,8 +64,10 @@ export const make = (dependencies: {
   readonly defaults: Pick<TaskOptions, "acksLate" | "timeLimit" | "softTimeLimit">
   readonly noAck: boolean
   readonly serializers: Serializer.Registry
+  readonly backend: ResultBackend["Service"]
 }): Strategy => {
   const { connection, tasks, results, events, discard, revoked, callbacks, defaults, noAck, serializers } = dependencies
+  const { backend } = dependencies
 
   /** No task at all, or one nobody can read. */
   const undecodable = (delivery: Delivery.Delivery, text: string, id: string | undefined, failure: Failure) =>
@@ -219,20 +224,33 @@ export const make = (dependencies: {
     const request: Request = { delivery, registered, message, sequence: ++received, noAck }
     results.address?.(headers, delivery.message.properties)
     results.describe?.(message, delivery.route.routingKey)
-    return registered.strategy === undefined
+    const begins = Fired.begins(backend, headers)
+    return begins === undefined
+      ? accept(request)
+      : Effect.flatMap(begins, (first) => (first ? accept(request) : repeated(request)))
+  }
+
+  /** Of the messages of one body of a chord one counts; whatever would become of this one, it is not told of. */
+  const repeated = (request: Request): Effect.Effect<Decision> =>
+    Effect.logInfo("A chord's body was sent twice: this message of it is passed over", Settling.about(request)).pipe(
+      Effect.andThen(noAck ? Effect.void : Settling.late(request.delivery.ack)),
+      Effect.as(settled)
+    )
+
+  const accept = (request: Request): Effect.Effect<Decision, HubError> =>
+    request.registered.strategy === undefined
       ? judge(request)
       : Effect.flatMap(
-          registered.strategy(
+          request.registered.strategy(
             request,
             Effect.suspend(() => judge(request))
           ),
           (decision) =>
             // It may have taken its time.
-            decision._tag !== "Settled" && revoked.has(headers)
+            decision._tag !== "Settled" && revoked.has(request.message.headers)
               ? Effect.as(discard(request, "revoked"), settled)
               : Effect.succeed(decision)
         )
-  }
 
   /** Where the counting is ours, what counts is how often it had a run: the run it was counted for is still to come while it is new. */
   const condemned = (delivery: Delivery.Delivery): boolean =>

@@ -10,14 +10,12 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { Tracer } from "effect/Tracer"
 import type { Publisher } from "../client/Publisher.ts"
-import type { ResultBackend } from "../client/ResultBackend.ts"
 import type { EventDispatcher } from "../events/EventDispatcher.ts"
 import * as TaskError from "../task/TaskError.ts"
 import type { Callbacks } from "./Callbacks.ts"
 import * as Conclude from "./Conclude.ts"
 import * as Discard from "./Discard.ts"
 import * as Failpoint from "./Failpoint.ts"
-import * as Fired from "./Fired.ts"
 import * as Middleware from "./Middleware.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Job, Pool } from "./Pool.ts"
@@ -35,7 +33,6 @@ export interface Trace {
 export const make = (dependencies: {
   readonly pool: Pool["Service"]
   readonly results: Results
-  readonly backend: ResultBackend["Service"]
   readonly publisher: Publisher
   readonly callbacks: Callbacks
   readonly events: EventDispatcher["Service"]
@@ -52,8 +49,7 @@ export const make = (dependencies: {
   /** The name of what the broker speaks. */
   readonly transport: string
 }): Trace => {
-  const { results, backend, publisher, callbacks, events, clock, node, timeLimits, failpoint, tracer, transport } =
-    dependencies
+  const { results, publisher, callbacks, events, clock, node, timeLimits, failpoint, tracer, transport } = dependencies
   const { deduplicateSuccessfulTasks } = dependencies
   const passing = Failpoint.passing(failpoint)
   const { conclude, interrupted, terminated, settle } = Conclude.make({
@@ -114,24 +110,6 @@ export const make = (dependencies: {
       })
     )
 
-  /** Of the messages of one body of a chord one runs. */
-  const once = (request: Request.Request, running: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
-    const begins = Fired.begins(backend, request.message.headers)
-    return begins === undefined
-      ? running
-      : Effect.flatMap(begins, (first) =>
-          first
-            ? running
-            : Effect.as(
-                Effect.logInfo(
-                  "A chord's body was sent twice, and this message of it is not run",
-                  Settling.about(request)
-                ),
-                { _tag: "Ignore" } as const
-              )
-        )
-  }
-
   const start = (request: Request.Request): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
       const { registered, message } = request
@@ -147,7 +125,7 @@ export const make = (dependencies: {
       const job = jobOf(request)
       request.job = job
       const again = deduplicateSuccessfulTasks && Request.redelivered(request) && Request.acksLate(request)
-      const untraced = once(request, again ? deduplicated(request, job) : run(job))
+      const untraced = again ? deduplicated(request, job) : run(job)
       const running = tracing === undefined ? untraced : tracing.around(untraced)
       const handled = Effect.flatMap(passing("after-run", headers.id, Effect.exit(restore(running))), (exit) => {
         request.ended = true

@@ -151,12 +151,12 @@ export const layer = (
         callbacks,
         defaults: { acksLate: profile.acksLate, timeLimit: options.timeLimit, softTimeLimit: options.softTimeLimit },
         noAck: profile.noAck,
-        serializers: yield* Serializers
+        serializers: yield* Serializers,
+        backend
       })
       const trace = Trace.make({
         pool,
         results,
-        backend,
         publisher,
         callbacks,
         middleware: options.middleware ?? [],

@@ -9,7 +9,7 @@ import * as Task from "@apium/worker/task/Task"
 import type { TaskFailed } from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
-import { Effect, Exit, Option, Schema } from "effect"
+import { Deferred, Effect, Exit, Option, Schema } from "effect"
 import { ended, headers, inject, json, settle, start, stored, takeAll, test, waiting } from "../support/World.ts"
 
 const add = Task.make("proj.add", { params: { x: Schema.Number, y: Schema.Number }, result: Schema.Number })
@@ -176,6 +176,36 @@ describe("what waits for it comes, when", () => {
       assert.deepStrictEqual(told, ["first", "first"])
       assert.strictEqual(yield* waiting("celery"), 0)
       assert.strictEqual((yield* ended("b1")).status, "SUCCESS")
+    })
+  )
+
+  test(
+    "the second message of a chord's body has expired, or comes while the first has failed: neither is told of",
+    Effect.gen(function* () {
+      const through = yield* Deferred.make<void>()
+      yield* start(
+        { concurrency: 2 },
+        Tasks.handle(Task.make("proj.watched", { params: {}, trackStarted: true }), () => Effect.die(new Error("no"))),
+        Tasks.handle(slow, ({ n }) => Effect.as(Deferred.await(through), n))
+      )
+      const body = (task: string, id: string, firing: string, more = {}) =>
+        json(JSON.stringify([task === "proj.slow" ? [1] : [], {}, {}]), {
+          // The id of a group may be anything.
+          ...headers(task, id, { apium_fired: `my group ${firing}` }),
+          ...more
+        })
+      yield* inject(body("proj.watched", "w1", "first"))
+      yield* settle
+      yield* inject(body("proj.watched", "w1", "second"))
+      yield* inject(body("proj.slow", "s1", "first"))
+      yield* settle
+      yield* inject(body("proj.slow", "s1", "second", { expires: "1970-01-01T00:00:00+00:00" }))
+      yield* settle
+      assert.strictEqual((yield* ended("w1")).status, "FAILURE")
+      assert.isUndefined(yield* stored("s1"))
+      assert.strictEqual(yield* waiting("celery"), 0)
+      yield* Deferred.succeed(through, undefined)
+      assert.strictEqual((yield* ended("s1")).status, "SUCCESS")
     })
   )
 

@@ -115,7 +115,6 @@ const traced = <A>(options: Task.TaskOptions, handler: Effect.Effect<A, TaskErro
     const trace = Trace.make({
       pool: { ...pool, run: broken.pool ?? pool.run },
       results,
-      backend,
       publisher,
       callbacks: Callbacks.make({
         publisher,

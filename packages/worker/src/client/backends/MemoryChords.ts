@@ -26,7 +26,7 @@ export const make = (clock: Clock.Clock, expires: number): { readonly groups: Gr
   // "fired": what comes later is a part of nothing.
   const chords = new Aging<Chord | "fired">(clock, expires, capacity)
 
-  /** By the id of a body: the firing whose message runs. */
+  /** By the chord and the id of what it sent: the firing whose message runs. */
   const begun = new Aging<string>(clock, expires, capacity)
 
   const change = (groupId: string, how: (chord: Chord) => void): Chord | undefined => {
@@ -74,10 +74,11 @@ export const make = (clock: Clock.Clock, expires: number): { readonly groups: Gr
       size: (groupId, size) => Effect.sync(() => void change(groupId, (chord) => (chord.size = size))),
       add: (groupId) => Effect.sync(() => void change(groupId, (chord) => chord.added++)),
       count,
-      begin: ({ firing, taskId }) =>
+      begin: ({ firing, groupId, taskId }) =>
         Effect.sync(() => {
-          const first = begun.get(taskId) ?? firing
-          begun.set(taskId, first)
+          const key = `${groupId} ${taskId}`
+          const first = begun.get(key) ?? firing
+          begun.set(key, first)
           return first === firing
         })
     }

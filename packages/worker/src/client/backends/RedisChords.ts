@@ -17,8 +17,10 @@ import type { RedisWriter } from "./RedisWriter.ts"
 const lease = 30_000
 /** In milliseconds: how often one that waits for another looks. */
 const look = 200
-/** In seconds: how long Apium's own key lives where results live for ever. */
+/** In seconds: how long Apium's own keys live where results live for ever, */
 const day = 86_400
+/** and at least: who fires, and the body, which may wait or be tried again, may take longer than results are kept. */
+const hour = 3600
 
 export const make = (options: {
   readonly redis: Redis.Redis["Service"]
@@ -30,7 +32,7 @@ export const make = (options: {
   readonly retrying: Retrying
 }): Chords => {
   const { expires, groupKey, ordered, redis, retrying, writer } = options
-  const life = expires === 0 ? day : expires
+  const life = expires === 0 ? day : Math.max(expires, hour)
   const keysOf = (groupId: string): scripts.ChordKeys => [
     groupKey(groupId, ".j"),
     groupKey(groupId, ".t"),
@@ -87,7 +89,11 @@ export const make = (options: {
       const key = groupKey(groupId, `.apium:${taskId}`)
       return Effect.flatMap(asking(redis.send<string | null>("SET", key, firing, "NX", "EX", String(life))), (reply) =>
         reply === null
-          ? Effect.map(asking(redis.send<string | null>("GET", key)), (first) => first === null || first === firing)
+          ? Effect.flatMap(asking(redis.send<string | null>("GET", key)), (first) =>
+              first === firing
+                ? Effect.as(asking(redis.send("EXPIRE", key, String(life))), true)
+                : Effect.succeed(first === null)
+            )
           : Effect.succeed(true)
       )
     }
