@@ -3,7 +3,7 @@ import { Connection } from "@apium/hub/Connection"
 import * as Queue from "@apium/hub/Queue"
 import { Client, Control, Task, Tasks } from "@apium/worker"
 import { assert } from "@effect/vitest"
-import { Effect, Fiber, Schema } from "effect"
+import { Effect, Fiber, Schema, Stream } from "effect"
 
 const mark = Task.make("proj.mark", { params: { n: Schema.Int } })
 
@@ -72,4 +72,44 @@ export const changing = (ran: ReadonlyArray<number>) =>
       Array.from({ length: total }, (_, n) => n)
     )
     assert.isAbove(before, 0)
+  })
+
+/** A queue that may be declared and not consumed, for somebody else is exclusive there: an answer, and the others are consumed as before. */
+export const refused = (ran: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    const client = yield* Client
+    const connection = yield* Connection
+    const before = ran.length
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const channel = yield* connection.channel
+        yield* channel.queueDeclare(Queue.make("taken"))
+        yield* Effect.forkScoped(Stream.runDrain(channel.consume("taken", { exclusive: true })))
+        const consumed = Effect.map(
+          channel.queueDeclare(Queue.make("taken"), { passive: true }),
+          ({ consumerCount }) => consumerCount === 1
+        )
+        yield* Effect.repeat(Effect.delay(consumed, "10 millis"), { until: (is) => is })
+        yield* said(Control.addConsumer("free", to), "add consumer free")
+        for (let n = 0; n < 5; n++) {
+          const [only] = yield* Control.addConsumer("taken", to)
+          assert.match(JSON.stringify(only?.reply), /^\{"error":.*ACCESS_REFUSED.*'taken'/)
+        }
+        const [queues] = yield* Control.inspect.activeQueues(to)
+        assert.notInclude(JSON.stringify(queues?.reply), `"taken"`)
+        const calls = Array.from({ length: 20 }, (_, n) => ({ n: total + n }))
+        yield* client.sendAll(mark, calls, { queue: "free" })
+        yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => ran.length >= before + calls.length })
+      })
+    )
+    // Who was in the way is gone.
+    yield* said(Control.addConsumer("taken", to), "add consumer taken")
+    yield* client.sendAll(mark, [{ n: total + 20 }], { queue: "taken" })
+    yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => ran.length > before + 20 })
+    yield* idle
+    assert.deepStrictEqual(
+      ran.slice(before).toSorted((a, b) => a - b),
+      Array.from({ length: 21 }, (_, n) => total + n)
+    )
+    for (const queue of ["free", "taken"]) yield* Control.cancelConsumer(queue, to)
   })

@@ -8,8 +8,8 @@ import * as worker from "../../../../test/support/worker.ts"
 
 const { live, ran } = queues.marks()
 
-// Each change is logged.
-const quiet = Layer.succeed(References.MinimumLogLevel, "Warn")
+// Each change is logged, and each refusal.
+const quiet = Layer.succeed(References.MinimumLogLevel, "Fatal")
 
 const World = Layer.unwrap(
   Effect.map(RabbitMq, (rabbit) => {
@@ -22,5 +22,10 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })(
   "add_consumer and cancel_consumer on RabbitMQ",
   (it) => {
     it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 60_000)
+    it.effect(
+      "of a queue where somebody else is exclusive are an answer, and stop no other",
+      () => queues.refused(ran),
+      60_000
+    )
   }
 )

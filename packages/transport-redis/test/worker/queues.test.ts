@@ -23,3 +23,20 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })(
     it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 60_000)
   }
 )
+
+const one = queues.marks()
+
+/** One connection for both: who is exclusive here is known to this process alone. Each refusal is logged. */
+const Together = Layer.unwrap(
+  Effect.map(Server, (server) => {
+    const program = RedisBackend.layer.pipe(Layer.provideMerge(Redis.layerAll(server.url())))
+    return worker.world(() => program, one.live)
+  })
+).pipe(Layer.provide(Layer.succeed(References.MinimumLogLevel, "Fatal")), Layer.provideMerge(Server.layer()))
+
+layer(Together, { excludeTestServices: true, timeout: "60 seconds" })(
+  "add_consumer on Redis of a queue where somebody is exclusive",
+  (it) => {
+    it.effect("is an answer, and stops no other queue", () => queues.refused(one.ran), 60_000)
+  }
+)

@@ -76,7 +76,7 @@ interface Known {
   readonly to: Destination
 }
 
-/** Names may come from users: past so many they are looked up anew. */
+/** Names may come from users: past so many they are looked up anew, and of the queues that were added the newest are known. */
 const maxRemembered = 10_000
 
 export const make = (options: Options = {}): Router => {
@@ -85,6 +85,8 @@ export const make = (options: Options = {}): Router => {
   if (described.length === 0) described.push(queueNamed(defaultQueue))
   const table = new Map<string, Known>()
   let known = table
+  /** The names that a worker was told of while it works, the newest last: what it sends again after `cancel_consumer` goes there, too. */
+  const added = new Set<string>()
   /** By their names, for each send may make its own: declared once, as long as it is the same one. */
   const values = new Map<string, readonly [queue: Queue.Queue, known: Known]>()
   let lookup: Routes.Lookup | undefined
@@ -135,6 +137,11 @@ export const make = (options: Options = {}): Router => {
     return made
   }
 
+  const remember = (name: string, made: Known): void => {
+    if (known.size >= table.size + maxRemembered) known = new Map(table)
+    known.set(name, made)
+  }
+
   const find = (queue: string | Queue.Queue): Known => {
     const found = typeof queue === "string" ? known.get(queue) : undefined
     if (found !== undefined) return found
@@ -143,8 +150,7 @@ export const make = (options: Options = {}): Router => {
     }
     if (typeof queue !== "string") return valueOf(queue)
     const made = knownOf(missing(queue))
-    if (known.size > maxRemembered) known = new Map(table)
-    known.set(queue, made)
+    remember(queue, made)
     return made
   }
 
@@ -182,10 +188,17 @@ export const make = (options: Options = {}): Router => {
     },
     destination,
     describe: (queue) => {
+      const { name } = queue
+      if (added.delete(name) || !table.has(name)) added.add(name)
+      if (added.size > maxRemembered) {
+        const [oldest] = added
+        added.delete(oldest!)
+        table.delete(oldest!)
+        known.delete(oldest!)
+      }
       const made = knownOf(keyed(queue, defaultQueue))
-      if (table.size < maxRemembered) table.set(queue.name, made)
-      if (known.size > maxRemembered) known = new Map(table)
-      known.set(queue.name, made)
+      table.set(name, made)
+      remember(name, made)
     }
   }
 }

@@ -4,7 +4,6 @@
  */
 import { Host } from "@apium/hub/Host"
 import * as ControlMessage from "@apium/protocol/celery/ControlMessage"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Heartbeat from "../events/Heartbeat.ts"
 import type { LogicalClock } from "../events/LogicalClock.ts"
@@ -100,7 +99,7 @@ export const make = Effect.fnUntraced(function* (options: {
         const learned = yield* Hello.merge(requests, args.get("revoked"))
         if (learned > 0) yield* Effect.logInfo("Another worker has started, and knew of revoked tasks", { learned })
         return {
-          revoked: Hello.encode(requests.revoked(), yield* Clock.currentTimeMillis),
+          revoked: yield* Hello.encode(requests),
           clock: clock.forward()
         }
       })

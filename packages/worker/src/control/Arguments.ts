@@ -3,6 +3,7 @@
  * exception Python would raise, which is what the caller is answered.
  */
 import type { Arguments } from "@apium/hub/Exchange"
+import { maxLength } from "../execution/Revoked.ts"
 
 /** The name is the one of Python's exception. */
 export class ArgumentError extends Error {
@@ -29,6 +30,8 @@ export interface Reader {
   readonly text: (name: string) => string
   /** One or a list of them; `null` is none, as Python's `maybe_list` has it. */
   readonly texts: (name: string) => ReadonlyArray<string>
+  /** These, which stand in that argument and are to be remembered: at most 1,024 characters each. */
+  readonly brief: (name: string, texts: ReadonlyArray<string>) => ReadonlyArray<string>
   /** Left out or `null`: `false`. */
   readonly flag: (name: string) => boolean
   /** A whole number, at least this. Left out or `null`: nothing. */
@@ -71,6 +74,14 @@ export const reader = (command: string, args: Arguments): Reader => {
       if (typeof value === "string") return [value]
       if (Array.isArray(value) && value.every((item) => typeof item === "string")) return [...new Set<string>(value)]
       throw wrong(name, "a string or a list of strings")
+    },
+    brief: (name, texts) => {
+      const long = texts.find(({ length }) => length > maxLength)
+      if (long === undefined) return texts
+      throw new ArgumentError(
+        "ValueError",
+        `${command}() argument '${name}' should have at most ${maxLength} characters in each text, and one has ${long.length}`
+      )
     },
     flag: (name) => {
       const value = get(name) ?? false

@@ -1,6 +1,6 @@
 /**
- * Celery's commands (celery/worker/control.py, WIRE 4.8), with its texts and in its shapes. Commands that ask change nothing;
- * all of them accept arguments they do not know, and ignore them.
+ * Celery's commands (celery/worker/control.py, WIRE 4.8), with its texts and in its shapes. Commands that ask change nothing.
+ * Arguments that they do not know are ignored; to `add_consumer` all but the name describe the queue, and are read as one.
  */
 import { Connection } from "@apium/hub/Connection"
 import * as Mailbox from "@apium/hub/Mailbox"
@@ -151,20 +151,23 @@ export const make = Effect.fnUntraced(function* (
           .filter((name) => builtins || !name.startsWith("celery."))
           .map((name) => {
             const registered = tasks.find(name)
-            return registered === undefined ? name : Shown.task(registered.task, changed.get(name), items)
+            return registered === undefined ? name : Shown.task(registered.task, changed.get(name), items, settings)
           })
       )
     }),
     inspect("active_queues", () => requests.queues().map(Shown.queue)),
 
-    command("revoke", (args) => revoke(args.texts("task_id"), args.flag("terminate"), args.signal("signal"))),
+    command("revoke", (args) =>
+      revoke(args.brief("task_id", args.texts("task_id")), args.flag("terminate"), args.signal("signal"))
+    ),
     command("terminate", (args) => {
       args.required("signal")
-      return revoke(args.texts("task_id"), true, args.signal("signal"))
+      return revoke(args.brief("task_id", args.texts("task_id")), true, args.signal("signal"))
     }),
     command("revoke_by_stamped_headers", (args) => {
       const headers = stampsOf(args)
       const values = Object.fromEntries(Object.entries(headers).map(([header, stamps]) => [header, valuesOf(stamps)]))
+      args.brief("headers", Object.entries(values).flat(2))
       const terminate = args.flag("terminate")
       const shown = PythonRepr.repr(headers)
       return Effect.map(

@@ -1,6 +1,6 @@
 /**
  * What a worker was told, by Celery's names (celery/app/utils.py `Settings.table`): for `inspect conf` and `inspect report`. Nothing
- * secret leaves it: what is called like a key, a password or a token is eight stars, as are the passwords of URLs.
+ * secret leaves it: what is called like one (`MaskedUrl.secret`) is eight stars, as are the passwords of URLs.
  */
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
@@ -92,9 +92,6 @@ const usual: Table = {
   worker_state_db: null
 }
 
-/** Celery's `HIDDEN_SETTINGS`. */
-const hidden = /API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE/i
-
 const stars = "********"
 
 /** Nobody wrote more by hand. */
@@ -102,7 +99,7 @@ const maxLevels = 10
 
 const shown = (key: string, value: unknown, level = 0): KombuJson => {
   if (value === null || value === undefined) return null
-  if (hidden.test(key)) return stars
+  if (MaskedUrl.secret.test(key)) return stars
   const isUrl = /broker_(?:read_|write_)?url|backend$/i.test(key)
   if (Redacted.isRedacted(value)) return isUrl ? shown(key, Redacted.value(value), level) : stars
   if (typeof value === "string") return isUrl || value.includes("://") ? MaskedUrl.mask(value, stars) : value
@@ -153,7 +150,8 @@ export const broker = (options: Options, transport: string): Table => {
   const [first = "", ...others] = (textOf(options.conf?.["broker_url"]) ?? "").split(";")
   const url = URL.canParse(first) ? new URL(first) : undefined
   const scheme = url?.protocol.slice(0, -1) ?? transport
-  const path = url === undefined ? null : decode(url.pathname.slice(1)) || "/"
+  // With an `@` in it, it is the rest of a password that begins with digits and has a `/`.
+  const path = url === undefined || url.pathname.includes("@") ? null : decode(url.pathname.slice(1)) || "/"
   const isAmqp = transport === "amqp"
   return {
     hostname: url === undefined ? null : url.hostname || "localhost",

@@ -2,26 +2,37 @@
  * What workers tell each other when one starts (celery/worker/consumer/mingle.py, celery/worker/control.py `hello`): the ids of
  * revoked tasks, and the logical clock.
  *
- * Celery gives each id the time it was revoked at, in seconds of its own machine's uptime, and forgets those of a peer that are
- * three hours behind its own: of a machine that was started later, all of them. Ours are the time of day, which no uptime
- * reaches, so that they are kept as long as there is room. It refuses a time that JSON writes without a fraction.
+ * Celery's `LimitedSet` (celery/utils/collections.py) has a time for each id, in seconds of its own machine's uptime, which nobody
+ * else knows. It takes any time that JSON writes with a fraction; forgets what is 10,800 s behind its own; and, of more than
+ * 50,000, the one with the least. Uptime here would be forgotten by a machine that is up three hours longer, and never by one that
+ * was started later: there it stands before all that it is told itself, as the time of day (1.8e9) does on every machine. So
+ * what we say is `0.0`: `add` has `now or time.monotonic()`, so that Python puts its own time, and what it is told a moment later
+ * comes after it. As each `hello` renews that, only what was revoked in the last three hours is told (`Revoked.lately`).
  */
+import { Serializers } from "@apium/hub/Serializer"
 import * as Effect from "effect/Effect"
 import type { LogicalClock } from "../events/LogicalClock.ts"
+import { maxLength } from "../execution/Revoked.ts"
 import type { Requests } from "../execution/Requests.ts"
 
-/** `now`: milliseconds since the epoch. Each id with the pair that Celery's `LimitedSet` has for it. */
-export const encode = (
-  ids: ReadonlyArray<string>,
-  now: number
-): Readonly<Record<string, readonly [at: number, id: string]>> => {
-  const at = (Math.floor(now) + 0.5) / 1000
-  return Object.fromEntries(ids.map((id) => [id, [at, id] as const]))
-}
+/** JavaScript writes 0 as an integer, which Celery refuses. ES2026, in all of Node 22, Bun, Deno and workerd. */
+const json = JSON as JSON & { readonly rawJSON: (text: string) => object }
 
-/** The ids of a peer's, whatever it has for each. What is no such object has none. */
+/** What was revoked here lately, the oldest first: each id with the pair that Celery's `LimitedSet` has for it. */
+export const encode = (
+  requests: Pick<Requests["Service"], "revokedLately">
+): Effect.Effect<Readonly<Record<string, readonly [at: unknown, id: string]>>> =>
+  Effect.map(Serializers, ({ serializer = "json" }) => {
+    // Others cannot say it (signed messages need not be JSON): half a second after a machine's start comes before all of Python's own.
+    const at = serializer === "json" ? json.rawJSON("0.0") : 0.5
+    return Object.fromEntries(requests.revokedLately().map((id) => [id, [at, id] as const]))
+  })
+
+/** The ids of a peer's, whatever it has for each. What is no such object has none; what is too long for an id is none. */
 export const decode = (revoked: unknown): ReadonlyArray<string> =>
-  typeof revoked === "object" && revoked !== null && !Array.isArray(revoked) ? Object.keys(revoked) : []
+  typeof revoked === "object" && revoked !== null && !Array.isArray(revoked)
+    ? Object.keys(revoked).filter((id) => id.length <= maxLength)
+    : []
 
 /** What a peer has revoked is not run here, either. Gives how many ids were new. */
 export const merge = (requests: Requests["Service"], revoked: unknown): Effect.Effect<number> =>

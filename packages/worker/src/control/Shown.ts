@@ -7,9 +7,9 @@ import type { Queue } from "@apium/hub/Queue"
 import type * as ControlMessage from "@apium/protocol/celery/ControlMessage"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Duration from "effect/Duration"
-import type { Countdown } from "../task/Countdown.ts"
 import type { AnyTask } from "../task/Task.ts"
 import type { Request } from "../execution/Request.ts"
+import type { Options } from "./Conf.ts"
 
 export interface Node {
   readonly hostname: string
@@ -108,20 +108,23 @@ export interface Changed {
   readonly soft_time_limit?: number | null
 }
 
-const seconds = (limit: Countdown | undefined): number | undefined =>
+/** What the worker says for tasks that do not say it themselves. */
+export type Defaults = Pick<Options, "profile" | "timeLimit" | "softTimeLimit">
+
+const seconds = (limit: Duration.Input | undefined): number | undefined =>
   limit === undefined ? undefined : Duration.toMillis(limit) / 1000
 
 /** A definition's attributes by Celery's names. */
-const attributes = ({ name, options }: AnyTask): Readonly<Record<string, unknown>> => ({
+const attributes = ({ name, options }: AnyTask, defaults: Defaults): Readonly<Record<string, unknown>> => ({
   name,
   queue: options.queue,
   rate_limit: options.rateLimit,
-  time_limit: seconds(options.timeLimit),
-  soft_time_limit: seconds(options.softTimeLimit),
+  time_limit: seconds(options.timeLimit ?? defaults.timeLimit),
+  soft_time_limit: seconds(options.softTimeLimit ?? defaults.softTimeLimit),
   expires: seconds(options.expires),
   priority: options.priority,
   serializer: "json",
-  acks_late: options.acksLate ?? true,
+  acks_late: options.acksLate ?? defaults.profile?.acksLate ?? true,
   reject_on_worker_lost: options.rejectOnWorkerLost,
   ignore_result: options.ignoreResult ?? false,
   track_started: options.trackStarted ?? false
@@ -130,8 +133,13 @@ const attributes = ({ name, options }: AnyTask): Readonly<Record<string, unknown
 const defaultItems = ["exchange", "routing_key", "rate_limit"]
 
 /** `proj.add [rate_limit=10/m]`: the name, and those of these attributes that are set. */
-export const task = (definition: AnyTask, changed: Changed | undefined, items: ReadonlyArray<string>): string => {
-  const all: Readonly<Record<string, unknown>> = { ...attributes(definition), ...changed }
+export const task = (
+  definition: AnyTask,
+  changed: Changed | undefined,
+  items: ReadonlyArray<string>,
+  defaults: Defaults
+): string => {
+  const all: Readonly<Record<string, unknown>> = { ...attributes(definition, defaults), ...changed }
   const shown = (items.length === 0 ? defaultItems : items).flatMap((item) => {
     const value = Object.hasOwn(all, item) ? (all[item] ?? null) : null
     if (value === null) return []

@@ -13,6 +13,8 @@ import { maxRevokes } from "../execution/Revoked.ts"
 export interface Saved {
   readonly clock: number
   readonly revoked: ReadonlyArray<string>
+  /** Of each of these when, in milliseconds since the epoch; none at all of what an older Apium wrote. */
+  readonly revokedAt: ReadonlyArray<number>
   readonly stamps: ReadonlyArray<readonly [header: string, value: string]>
 }
 
@@ -48,6 +50,8 @@ export const encode = (saved: Saved): string => `${JSON.stringify({ kind, versio
 
 const isText = (value: unknown): value is string => typeof value === "string"
 
+const isTime = (value: unknown): value is number => typeof value === "number"
+
 const isStamp = (value: unknown): value is readonly [string, string] =>
   Array.isArray(value) && value.length === 2 && value.every(isText)
 
@@ -63,10 +67,17 @@ export const decode = (text: string): Result.Result<Saved, string> => {
     return wrong
   }
   if (typeof read !== "object" || read === null) return wrong
-  const { clock, kind: said, revoked, stamps, version } = read as Readonly<Record<string, unknown>>
+  const { clock, kind: said, revoked, revokedAt = [], stamps, version } = read as Readonly<Record<string, unknown>>
   if (said !== kind) return wrong
   if (version !== 1) return Result.fail("was written by a newer Apium: use that, or say another place")
   if (typeof clock !== "number" || !Array.isArray(revoked) || !revoked.every(isText)) return wrong
+  if (!Array.isArray(revokedAt) || !revokedAt.every(isTime)) return wrong
+  if (revokedAt.length > 0 && revokedAt.length !== revoked.length) return wrong
   if (!Array.isArray(stamps) || !stamps.every(isStamp)) return wrong
-  return Result.succeed({ clock, revoked: revoked.slice(-maxRevokes), stamps: stamps.slice(-maxRevokes) })
+  return Result.succeed({
+    clock,
+    revoked: revoked.slice(-maxRevokes),
+    revokedAt: revokedAt.slice(-maxRevokes),
+    stamps: stamps.slice(-maxRevokes)
+  })
 }

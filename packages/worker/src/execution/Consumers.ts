@@ -19,10 +19,18 @@ import * as Stream from "effect/Stream"
 
 export interface Consumers {
   readonly queues: () => ReadonlyArray<Queue>
-  /** Declared first, on a channel of its own: one that the broker refuses changes nothing. `false`: it is consumed already. */
+  /**
+   * Declared first, on a channel of its own: one that the broker refuses changes nothing. `false`: it is consumed already. Where
+   * it may be declared and not consumed (403: somebody else is exclusive there), it fails with that, and `forget` mends the rest.
+   */
   readonly add: (queue: Queue) => Effect.Effect<boolean, HubError>
   /** `false`: it is not consumed. */
   readonly cancel: (name: string) => Effect.Effect<boolean>
+  /**
+   * Whether this ended a session because of a queue that was added and has never sent anything: it is consumed no more, so that a
+   * session without it may begin at once. Otherwise one wrong `add_consumer` would stop all queues on every session.
+   */
+  readonly forget: (error: HubError) => boolean
   /** Consumes on this channel, where `declared` was declared under these names; fails with what ends it. */
   readonly run: (
     channel: Channel,
@@ -47,7 +55,16 @@ interface Consuming {
 interface Session {
   readonly consuming: Map<Queue, Consuming>
   readonly begin: (queue: Queue, name: string) => Effect.Effect<void>
+  /** Fails when the broker has refused what it was asked before. */
+  readonly answered: (queue: Queue) => Effect.Effect<void, HubError>
 }
+
+/**
+ * Whether the broker refuses this queue: each names it in quotes ("queue 'mail' in vhost '/' in exclusive use"). The text is cut at
+ * 255 bytes.
+ */
+const refuses = ({ reason, recoverable }: HubError, name: string): boolean =>
+  reason._tag === "ChannelClosed" && !recoverable && reason.replyText.includes(`'${name}'`.slice(0, 64))
 
 export const make = (dependencies: {
   readonly connection: Pick<Connection["Service"], "declare">
@@ -59,6 +76,8 @@ export const make = (dependencies: {
   const { connection, noAck, describe } = dependencies
   let queues = dependencies.queues
   let session: Session | undefined
+  /** By their names: added, and nothing has come from them yet. */
+  const fresh = new Set<string>()
   // The window is the tuner's, and no transport has another.
   const options = { noAck, prefetch: Number.POSITIVE_INFINITY }
 
@@ -74,7 +93,10 @@ export const make = (dependencies: {
         Scheduler.PreventSchedulerYield,
         true
       )
-      const dealt = () => void (one.dealing = false)
+      const dealt = () => {
+        one.dealing = false
+        fresh.delete(queue.name)
+      }
       yield* Effect.whileLoop({
         while: () => !one.cancelled,
         body: () => Effect.flatMap(next, take),
@@ -99,9 +121,12 @@ export const make = (dependencies: {
             return one.cancelled || Exit.isSuccess(exit) ? Effect.void : Deferred.failCause(ended, exit.cause)
           })
           // What ends the session is told above.
-          return Effect.map(Effect.forkIn(Effect.ignoreCause(consumed), scope), (fiber) => void (one.fiber = fiber))
+          const forked = Effect.forkIn(Effect.ignoreCause(consumed), scope, { startImmediately: true })
+          return Effect.map(forked, (fiber) => void (one.fiber = fiber))
         }
-        const mine: Session = { consuming, begin }
+        // Requests of one channel are answered in order.
+        const answered = (queue: Queue) => Effect.asVoid(channel.queueDeclare(queue, { passive: true }))
+        const mine: Session = { consuming, begin, answered }
         session = mine
         yield* Effect.addFinalizer(() =>
           Effect.sync(() => {
@@ -135,16 +160,37 @@ export const make = (dependencies: {
       yield* connection.declare({ queues: [queue] })
       if (find(queue.name) !== undefined) return false
       queues = [...queues, queue]
+      fresh.add(queue.name)
       describe(queue)
+      // By the time it has answered there may be another.
+      const now = session
+      if (now !== undefined) {
+        yield* now.begin(queue, queue.name)
+        // A link that is lost is the session's to mend, and the queue is consumed on the next one.
+        yield* Effect.catch(now.answered(queue), (error) => {
+          if (!refuses(error, queue.name)) return Effect.void
+          queues = queues.filter((other) => other !== queue)
+          return Effect.fail(error)
+        })
+      }
       yield* Effect.logInfo("Started consuming from a queue", { queue: queue.name })
-      if (session !== undefined) yield* session.begin(queue, queue.name)
       return true
     }),
+    forget: (error) => {
+      for (const name of fresh) {
+        if (!refuses(error, name)) continue
+        fresh.delete(name)
+        queues = queues.filter((queue) => queue.name !== name)
+        return true
+      }
+      return false
+    },
     cancel: (name) =>
       Effect.suspend(() => {
         const queue = find(name)
         if (queue === undefined) return Effect.succeed(false)
         queues = queues.filter((other) => other !== queue)
+        fresh.delete(queue.name)
         const one = session?.consuming.get(queue)
         const told = Effect.as(Effect.logInfo("Stopped consuming from a queue", { queue: name }), true)
         if (one === undefined) return told

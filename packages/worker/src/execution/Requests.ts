@@ -53,6 +53,8 @@ export class Requests extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<string>>
     /** The revoked ids that are remembered. */
     readonly revoked: () => ReadonlyArray<string>
+    /** Those that neighbours are told of: `Revoked.lately`. */
+    readonly revokedLately: () => ReadonlyArray<string>
     /** Celery's notation (`10/m`); `null` lifts the limit. Fails with the text of what is wrong. */
     readonly rateLimit: (task: string, rate: string | number | null) => Effect.Effect<void, string>
     readonly timeLimit: (task: string, limits: TimeLimits) => Effect.Effect<void>
@@ -167,6 +169,7 @@ export const make = (dependencies: {
         return Effect.as(end(stamped, how), ids)
       }),
     revoked: revoked.ids,
+    revokedLately: revoked.lately,
     rateLimit: (task, rate) =>
       Effect.fromResult(Result.map(RateLimit.parse(rate), (startsPerSecond) => rateLimit.set(task, startsPerSecond))),
     timeLimit: (task, limits) => Effect.sync(() => void timeLimits.set(task, { ...timeLimits.get(task), ...limits })),

@@ -101,8 +101,17 @@ export const run = (dependencies: {
     )
   )
 
-  const whileRunning = Effect.suspend(() =>
-    shutdown.level() === "running" ? Effect.andThen(between.close, session) : Effect.void
+  const whileRunning: Effect.Effect<void, HubError> = Effect.suspend(() =>
+    shutdown.level() === "running"
+      ? Effect.catchIf(Effect.andThen(between.close, session), consumers.forget, (error) =>
+          Effect.andThen(
+            Effect.logError("A queue that was added cannot be consumed, and the worker goes on without it", {
+              reason: error.message
+            }),
+            whileRunning
+          )
+        )
+      : Effect.void
   )
 
   /** For good: bad credentials after a rotation, a virtual host that is gone. No link comes after that. */

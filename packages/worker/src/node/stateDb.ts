@@ -7,8 +7,10 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as StateDb from "../control/StateDb.ts"
 
-/** 50,000 ids and as many stamps are a tenth of it. */
+/** 50,000 ids and as many stamps are a tenth of it; 50 MB is the most that `Revoked` can make of them, at 6 bytes a character. */
 const maxBytes = 64 * 1024 * 1024
+
+const tooLarge = "is larger than 64 MB, and no state of Apium's is: say another place, or remove what is there"
 
 const codeOf = (error: unknown): string =>
   error instanceof Error ? String(Reflect.get(error, "code") ?? error.message) : String(error)
@@ -37,14 +39,23 @@ export const layerStateDb = (file: string | URL): Layer.Layer<never, StateDb.Sta
               ? Effect.undefined
               : Effect.fail(fail(`cannot be read (${code}): give it a file that it may read and write`)),
           onSuccess: (text) =>
-            Effect.fromResult(Result.mapError(StateDb.decode(text ?? ""), fail)) satisfies Effect.Effect<
-              StateDb.Saved,
-              StateDb.StateDbError
-            >
+            Effect.fromResult(
+              Result.mapError(text === undefined ? Result.fail(tooLarge) : StateDb.decode(text), fail)
+            ) satisfies Effect.Effect<StateDb.Saved, StateDb.StateDbError>
         })
       )
 
+      const { base, dir } = path.parse(place)
       const written = `${place}.${process.pid}.tmp`
+      // What a SIGKILL left. Of another worker's that writes there now: it fails to put it in place, says so, and tries again.
+      const sweep = Effect.ignore(
+        Effect.tryPromise(async () => {
+          const left = (await fs.readdir(dir)).filter(
+            (name) => name.startsWith(`${base}.`) && /^\.\d+\.tmp$/.test(name.slice(base.length))
+          )
+          await Promise.all(left.map((name) => fs.rm(path.join(dir, name), { force: true })))
+        })
+      )
       const save = (saved: StateDb.Saved) =>
         Effect.tryPromise({
           try: async () => {
@@ -63,8 +74,9 @@ export const layerStateDb = (file: string | URL): Layer.Layer<never, StateDb.Sta
         })
 
       const found = yield* load
+      yield* sweep
       // At the start, and not when the first task is revoked.
-      yield* save(found ?? { clock: 0, revoked: [], stamps: [] })
+      yield* save(found ?? { clock: 0, revoked: [], revokedAt: [], stamps: [] })
       return { place, load: Effect.orDie(load), save }
     })
   )

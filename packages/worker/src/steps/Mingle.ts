@@ -1,6 +1,6 @@
 /**
  * The step that asks its neighbours (celery/worker/consumer/mingle.py): on each link it tells the other workers, in any language,
- * what it knows to be revoked, is told what they know, and sets its logical clock past theirs. Where Celery waits a second for
+ * what was revoked lately, is told what they know, and sets its logical clock past theirs. Where Celery waits a second for
  * answers before it takes its first task, ours takes tasks meanwhile: one that a neighbour knows to be revoked may have begun by then.
  *
  * Requires Control, so that those who start at the same time hear each other, Tasks and the clock.
@@ -8,7 +8,6 @@
 import { Connection } from "@apium/hub/Connection"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Clock from "effect/Clock"
 import * as Stream from "effect/Stream"
 import * as Control from "../control/Control.ts"
 import * as Hello from "../control/Hello.ts"
@@ -40,7 +39,7 @@ export const layer = ({
       const clock = yield* LogicalClock
 
       const ask = Effect.gen(function* () {
-        const revoked = Hello.encode(requests.revoked(), yield* Clock.currentTimeMillis)
+        const revoked = yield* Hello.encode(requests)
         let nodes = 0
         let learned = 0
         yield* Control.broadcast("hello", { from_node: hostname, revoked }, { clock, namespace, timeout }).pipe(

@@ -6,6 +6,7 @@
  *
  * Requires the clock; Tasks requires it.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -25,13 +26,16 @@ export const layer: Layer.Layer<WorkerState, never, LogicalClock> = Layer.effect
   WorkerState,
   Effect.gen(function* () {
     const db = yield* StateDb
-    if (db === undefined) return { revoked: Revoked.make() }
+    const wall = yield* Clock.Clock
+    const now = () => wall.currentTimeMillisUnsafe()
+    if (db === undefined) return { revoked: Revoked.make(now) }
     const clock = yield* LogicalClock
     const changed = Latch.makeUnsafe(false)
     const saved = yield* db.load
-    const revoked = Revoked.make(() => changed.openUnsafe())
+    const revoked = Revoked.make(now, () => changed.openUnsafe())
     if (saved !== undefined) {
-      for (const id of saved.revoked) revoked.add(id)
+      // An older Apium wrote no times: they are not told to others, who heard of them then.
+      for (const [index, id] of saved.revoked.entries()) revoked.add(id, saved.revokedAt[index] ?? 0)
       for (const [header, value] of saved.stamps) revoked.addStamp(header, value)
       clock.adjust(saved.clock)
     }
@@ -40,7 +44,12 @@ export const layer: Layer.Layer<WorkerState, never, LogicalClock> = Layer.effect
 
     const save = Effect.suspend(() => {
       changed.closeUnsafe()
-      return db.save({ clock: clock.forward(), revoked: revoked.ids(), stamps: revoked.stamps() })
+      return db.save({
+        clock: clock.forward(),
+        revoked: revoked.ids(),
+        revokedAt: revoked.times(),
+        stamps: revoked.stamps()
+      })
     }).pipe(
       Effect.matchEffect({
         onFailure: (error) => {

@@ -3,12 +3,13 @@ import { HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
 import * as Canvas from "@apium/worker/client/Canvas"
 import { Client } from "@apium/worker/client/Client"
+import * as Router from "@apium/worker/client/Router"
 import * as Signature from "@apium/worker/client/Signature"
 import * as Retry from "@apium/worker/task/Retry"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { celery, next, settle, start, takeAll, test, waiting } from "../support/World.ts"
@@ -202,6 +203,25 @@ describe("a worker with routes", () => {
       assert.isTrue(Exit.isFailure(exit))
     })
   )
+})
+
+describe("a router that is told of queues one after the other", () => {
+  it("knows the newest 10,000 as they are, and those that it began with", () => {
+    const first = Queue.make("first", { durable: false })
+    const router = Router.make({ queues: [first] })
+    const isDurable = (name: string) => {
+      const { declare } = router.destination({ queue: name }, undefined, undefined)
+      return declare?.queues?.[0]?.durable
+    }
+    const tell = (name: string) => router.describe(Queue.make(name, { durable: false }))
+    for (let n = 0; n < 10_000; n++) tell(`q${n}`)
+    assert.deepStrictEqual(["q0", "q9999", "first"].map(isDurable), [false, false, false])
+    // Told of again: it is among the newest now.
+    tell("q0")
+    tell("first")
+    tell("last")
+    assert.deepStrictEqual(["q0", "q1", "q2", "last", "first"].map(isDurable), [false, true, false, false, false])
+  })
 })
 
 describe("a worker's queues", () => {

@@ -4,6 +4,7 @@ import * as Queue from "@apium/hub/Queue"
 import * as Control from "@apium/worker/control/Control"
 import { Panel } from "@apium/worker/control/Panel"
 import { layerHost } from "@apium/worker/node"
+import * as Profile from "@apium/worker/Profile"
 import { assert, describe } from "@effect/vitest"
 import { Data, Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -175,6 +176,18 @@ describe("a worker shows what it has in Python's shapes", () => {
   )
 
   test(
+    "what the worker says for tasks that do not say it, where remote control has not said otherwise",
+    Effect.gen(function* () {
+      const settings = { profile: Profile.celery, timeLimit: "5 minutes", softTimeLimit: "4 minutes" } as const
+      yield* node(name, { settings, tasks: ["wire.add"] })
+      const shown = ask("registered", { taskinfoitems: ["time_limit", "soft_time_limit", "acks_late"] })
+      assert.deepStrictEqual(yield* shown, ["wire.add [time_limit=300 soft_time_limit=240 acks_late=False]"])
+      yield* ask("time_limit", { task_name: "wire.add", soft: 7 })
+      assert.deepStrictEqual(yield* shown, ["wire.add [soft_time_limit=7 acks_late=False]"])
+    })
+  )
+
+  test(
     "the limits that remote control gave a task",
     Effect.gen(function* () {
       yield* worker
@@ -270,6 +283,7 @@ describe("a worker does what it is told", () => {
 })
 
 describe("what makes no sense is answered, and crashes nothing", () => {
+  const tooLong = "x".repeat(1025)
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>, RegExp]> = [
     ["revoke", {}, /^TypeError\("revoke\(\) missing 1 required positional argument: 'task_id'"\)$/],
     [
@@ -278,6 +292,10 @@ describe("what makes no sense is answered, and crashes nothing", () => {
       /TypeError\("revoke\(\) argument 'task_id' should be a string or a list of strings, and is a number"\)/
     ],
     ["revoke", { task_id: ["a", null] }, /TypeError.*is a list/],
+    ["revoke", { task_id: ["a", tooLong] }, /^ValueError.*'task_id' should have at most 1024 .* and one has 1025/],
+    ["terminate", { task_id: tooLong, signal: "KILL" }, /^ValueError.*'task_id' should have at most 1024/],
+    ["revoke_by_stamped_headers", { headers: { m: [tooLong] } }, /^ValueError.*'headers' should have at most 1024/],
+    ["revoke_by_stamped_headers", { headers: [`${tooLong}=1`] }, /^ValueError.*'headers' should have at most 1024/],
     ["revoke", { task_id: "a", terminate: "yes" }, /TypeError.*'terminate' should be true or false/],
     ["revoke", { task_id: "a", signal: "SIGNOPE" }, /^ValueError\('there is no signal SIGNOPE/],
     ["revoke", { task_id: "a", signal: 99 }, /^ValueError\('there is no signal 99/],
@@ -316,7 +334,7 @@ describe("what makes no sense is answered, and crashes nothing", () => {
   ]
   for (const [method, args, text] of cases) {
     test(
-      `${method} ${JSON.stringify(args)}`,
+      `${method} ${JSON.stringify(args).replace(tooLong, "<1025>")}`,
       Effect.gen(function* () {
         const { calls } = yield* worker
         const reply = yield* ask(method, args)

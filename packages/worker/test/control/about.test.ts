@@ -1,6 +1,10 @@
 /** What a worker says about itself: its settings without a secret, a report, its memory; and what it tells a neighbour. */
 import { Host } from "@apium/hub/Host"
+import * as Serializer from "@apium/hub/Serializer"
+import * as Json from "@apium/protocol/kombu/Json"
+import { msgpack } from "@apium/protocol/kombu/Msgpack"
 import * as Control from "@apium/worker/control/Control"
+import * as Hello from "@apium/worker/control/Hello"
 import { layerHost } from "@apium/worker/node"
 import { assert, describe } from "@effect/vitest"
 import { Effect, Layer, Redacted, Stream } from "effect"
@@ -89,6 +93,44 @@ describe("conf", () => {
   )
 })
 
+describe("an option that holds a secret", () => {
+  const broker_transport_options = {
+    auth: "hunter2",
+    credentials: { user: "hunter2" },
+    headers: { Authorization: "Bearer hunter2" },
+    pwd: "hunter2",
+    pfx: "hunter2",
+    pem: "hunter2",
+    sentinels: ["redis://h/0?sig=hunter2&db=1", "redis://h/0?api_key=hunter2", "redis://h/0?accesskey=hunter2"],
+    url: "redis://h/0?Password=hunter2",
+    visibility_timeout: 5
+  }
+
+  test(
+    "is covered by whatever name it has, as an option and in a URL",
+    Effect.gen(function* () {
+      yield* node(name, { settings: { conf: { broker_transport_options } } })
+      const conf = (yield* ask("conf")) as { readonly broker_transport_options: Record<string, unknown> }
+      assert.notInclude(JSON.stringify(conf), "hunter2")
+      assert.deepInclude(conf.broker_transport_options, {
+        headers: { Authorization: "********" },
+        sentinels: ["redis://h/0?sig=********&db=1", "redis://h/0?api_key=********", "redis://h/0?accesskey=********"],
+        visibility_timeout: 5
+      })
+    })
+  )
+
+  test(
+    "is no virtual host where a password begins with digits and has a slash",
+    Effect.gen(function* () {
+      yield* node(name, { settings: { conf: { broker_url: "amqp://u:12/34hunter2@h/v" } } })
+      const stats = (yield* ask("stats")) as { readonly broker: Record<string, unknown> }
+      assert.isNull(stats.broker["virtual_host"])
+      assert.notInclude(JSON.stringify(stats), "hunter2")
+    })
+  )
+})
+
 describe("report", () => {
   test(
     "is laid out as Celery's",
@@ -143,17 +185,26 @@ describe("hello", () => {
     Effect.gen(function* () {
       const { calls } = yield* node(name, { script: { revoked: ["mine", "both"] } })
       const { args, command } = pidbox("hello")
-      const asked = { ...args, revoked: { theirs: [1.5, "theirs"], both: 2.5 } }
+      const asked = { ...args, revoked: { theirs: [1.5, "theirs"], both: 2.5, ["x".repeat(1025)]: 3.5 } }
       const reply = (yield* ask(command, asked)) as {
         readonly revoked: Record<string, [number, string]>
         clock: number
       }
       assert.deepStrictEqual(calls, [["revoke", ["theirs"], undefined]])
       assert.deepStrictEqual(Object.keys(reply.revoked), ["mine", "both"])
-      // Celery refuses a time that is no float: JSON has to write a fraction.
-      assert.match(JSON.stringify(reply.revoked), /^\{"mine":\[\d+\.\d+,"mine"\],/)
+      assert.deepStrictEqual(reply.revoked["mine"], [0, "mine"])
       assert.isAbove(reply.clock, 0)
       assert.isNull(yield* ask("hello", { from_node: name, revoked: null }))
+    })
+  )
+
+  test(
+    "says a time that Python takes for now, and one with a fraction in what has no such number",
+    Effect.gen(function* () {
+      const told = Hello.encode({ revokedLately: () => ["a"] })
+      assert.strictEqual(Json.stringify(yield* told), '{"a":[0.0,"a"]}')
+      const Msgpack = Serializer.layer({ serializers: [msgpack], serializer: "msgpack" })
+      assert.deepStrictEqual(yield* Effect.provide(told, Msgpack), { a: [0.5, "a"] })
     })
   )
 

@@ -2,6 +2,7 @@
 import { Client } from "@apium/worker/client/Client"
 import * as Control from "@apium/worker/control/Control"
 import * as InlinePool from "@apium/worker/execution/pools/InlinePool"
+import * as Profile from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
 import { Tasks } from "@apium/worker/task/Tasks"
 import type * as Worker from "@apium/worker/Worker"
@@ -114,6 +115,53 @@ describe("a worker that scales itself", () => {
       assert.strictEqual((yield* shown).slots, 2)
       const { autoscaler } = (yield* answer(Control.inspect.stats(to))) as { readonly autoscaler?: unknown }
       assert.deepInclude(autoscaler, { max: 2, min: 1, current: 2 })
+    })
+  )
+
+  for (const [title, options] of [
+    ["fetch exact", { fetch: "exact" }],
+    ["fetch exact, acknowledged early", { fetch: "exact", profile: Profile.celery }],
+    ["a multiplier of 1", { prefetchMultiplier: 1 }],
+    ["a multiplier of 1, acknowledged early", { prefetchMultiplier: 1, profile: Profile.celery }],
+    ["the default window", {}]
+  ] as const) {
+    test(
+      `grows to its most while tasks wait, with ${title}, and is as small as before when they are done`,
+      Effect.gen(function* () {
+        const { open } = yield* busy({ concurrency: 2, autoscale: { ...autoscale, max: 8, min: 2 }, ...options })
+        assert.strictEqual((yield* shown).active, 2)
+        yield* TestClock.adjust("4 seconds")
+        yield* settle
+        assert.deepInclude(yield* shown, { active: 8, slots: 8 })
+        yield* open
+        yield* TestClock.adjust("15 seconds")
+        assert.deepInclude(yield* shown, { active: 0, slots: 2, taken: 20 })
+      })
+    )
+  }
+
+  test(
+    "keeps one slot free with fetch exact where no more tasks come, and does not grow again for it",
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      yield* start(
+        { name: "celery@a", concurrency: 2, fetch: "exact", autoscale: { ...autoscale, max: 8 } },
+        Tasks.handle(work, () => Deferred.await(gate))
+      )
+      yield* Effect.addFinalizer(() => Deferred.succeed(gate, undefined))
+      const client = yield* Client
+      yield* client.sendAll(work, [{ n: 1 }, { n: 2 }])
+      yield* settle
+      const slots: Array<unknown> = []
+      for (let look = 0; look < 40; look++) {
+        yield* TestClock.adjust("1 second")
+        slots.push((yield* shown).slots)
+      }
+      assert.strictEqual(slots[0], 4)
+      assert.deepStrictEqual(
+        slots.slice(20),
+        Array.from({ length: 20 }, () => 3)
+      )
     })
   )
 

@@ -1,5 +1,6 @@
 /** Queues that come and go while a worker works: what is in its hands, and what is not. */
 import * as Queue from "@apium/hub/Queue"
+import * as Topology from "@apium/hub/Topology"
 import { Connection } from "@apium/hub/Connection"
 import { Client } from "@apium/worker/client/Client"
 import { queueNamed } from "@apium/worker/client/Publisher"
@@ -13,7 +14,7 @@ import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, describe } from "@effect/vitest"
-import { Context, Deferred, Effect, Layer, Schema } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { celery, consumers, cut, ended, settle, start, test, waiting } from "../support/World.ts"
 
@@ -49,6 +50,14 @@ const names = Effect.map(Control.inspect.activeQueues(to), ([only]) =>
 )
 
 const said = (replies: Control.Replies<Control.Done>) => Effect.map(replies, ([only]) => only!.reply)
+
+/** Somebody who consumes it alone, until interrupted. */
+const exclusively = (name: string) =>
+  Effect.gen(function* () {
+    const channel = yield* (yield* Connection).channel
+    yield* Topology.declare(channel, { queues: [queueNamed(name)] })
+    yield* Stream.runDrain(channel.consume(name, { exclusive: true }))
+  }).pipe(Effect.scoped, Effect.forkChild, Effect.tap(settle))
 
 describe("a queue that is added", () => {
   test(
@@ -130,6 +139,48 @@ describe("a queue that is added", () => {
       assert.deepStrictEqual(yield* names, ["celery"])
       yield* send(1, "celery")
       assert.deepStrictEqual(began, [1])
+    })
+  )
+
+  test(
+    "where somebody else is exclusive is an answer, and the others go on at once, over and over",
+    Effect.gen(function* () {
+      const { began, open } = yield* worker()
+      const other = yield* exclusively("mail")
+      yield* send(1, "celery")
+      for (const _ of [1, 2, 3]) {
+        const [refused] = yield* Control.addConsumer("mail", to)
+        assert.match((refused!.reply as Control.Failed).error, /ACCESS_REFUSED - queue 'mail' in exclusive use/)
+        assert.deepStrictEqual(yield* names, ["celery"])
+        yield* settle
+        // No time has passed.
+        assert.strictEqual(yield* consumers("celery"), 1)
+      }
+      for (const n of [2, 3]) yield* send(n, "celery")
+      assert.deepStrictEqual(began, [1, 2])
+      yield* Fiber.interrupt(other)
+      assert.deepStrictEqual(yield* said(Control.addConsumer("mail", to)), { ok: "add consumer mail" })
+      yield* send(4, "mail")
+      yield* open
+      assert.deepStrictEqual(began, [1, 2, 3, 4])
+      for (const n of began) assert.strictEqual((yield* ended(`t${n}`)).status, "SUCCESS")
+    })
+  )
+
+  test(
+    "between two links, and that the next one refuses, is dropped there",
+    Effect.gen(function* () {
+      const { began } = yield* worker()
+      yield* Control.addConsumer("mail", to)
+      yield* cut
+      const other = yield* exclusively("mail")
+      yield* TestClock.adjust("2 seconds")
+      yield* settle
+      assert.strictEqual(yield* consumers("mail"), 1)
+      yield* send(1, "celery")
+      assert.deepStrictEqual(began, [1])
+      assert.deepStrictEqual(yield* names, ["celery"])
+      yield* Fiber.interrupt(other)
     })
   )
 })

@@ -1,4 +1,5 @@
 import * as StateDb from "@apium/worker/control/StateDb"
+import * as Revoked from "@apium/worker/execution/Revoked"
 import { layerStateDb } from "@apium/worker/node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
@@ -20,14 +21,14 @@ const opened = (file: string | URL) =>
 
 const refused = (file: string) => Effect.flip(Effect.scoped(Layer.build(layerStateDb(file))))
 
-const saved = { clock: 7, revoked: ["a", "b"], stamps: [["h", "v"]] } as const
+const saved = { clock: 7, revoked: ["a", "b"], revokedAt: [1, 2], stamps: [["h", "v"]] } as const
 
 describe("a worker's state in a file", () => {
   it.effect("is made with the first start, and read with the next", () =>
     Effect.gen(function* () {
       const file = path.join(yield* folder, "worker.state")
       const first = yield* opened(file)
-      assert.deepStrictEqual(yield* first.load, { clock: 0, revoked: [], stamps: [] })
+      assert.deepStrictEqual(yield* first.load, { clock: 0, revoked: [], revokedAt: [], stamps: [] })
       yield* first.save(saved)
       assert.deepStrictEqual(yield* (yield* opened(pathToFileURL(file))).load, saved)
       assert.strictEqual(first.place, file)
@@ -40,10 +41,11 @@ describe("a worker's state in a file", () => {
       const file = path.join(place, "worker.state")
       const { save } = yield* opened(file)
       const revoked = Array.from({ length: 2000 }, (_, n) => `task-${n}`)
+      const revokedAt = revoked.map(() => 1)
       const saving = yield* Effect.forkChild(
         Effect.forEach(
           Array.from({ length: 10 }, (_, n) => n),
-          (clock) => save({ ...saved, clock, revoked }),
+          (clock) => save({ ...saved, clock, revoked, revokedAt }),
           { discard: true }
         )
       )
@@ -67,6 +69,45 @@ describe("a worker's state in a file", () => {
       assert.include(error.message, file)
       assert.include(error.message, "a file of Celery's is not read")
       assert.include(fs.readFileSync(file, "utf8"), "a shelve of Celery's")
+    })
+  )
+
+  it.effect("is refused where it is too large for one, in these words", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* folder, "large.state")
+      fs.writeFileSync(file, "")
+      fs.truncateSync(file, 64 * 1024 * 1024 + 1)
+      assert.match((yield* refused(file)).message, /is larger than 64 MB, .*: say another place/)
+    })
+  )
+
+  it.effect("is read back however much was revoked, and however it is written", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* folder, "worker.state")
+      const { save } = yield* opened(file)
+      const revoked = Revoked.make(() => 1e12)
+      // A character that takes six bytes in JSON.
+      const long = (n: number) => String(n).padStart(Revoked.maxLength, "\u0001")
+      const short = (n: number) => String(n).padStart(79, "\u0001")
+      for (let n = 0; n < 10_000; n++) revoked.add(long(n))
+      for (let n = 0; n < 60_000; n++) revoked.addStamp("", short(n))
+      const [ids, times, stamps] = [revoked.ids(), revoked.times(), revoked.stamps()]
+      yield* save({ clock: 1, revoked: ids, revokedAt: times, stamps })
+      const read = yield* (yield* opened(file)).load
+      assert.deepStrictEqual([read?.revoked.length, read?.stamps.length], [ids.length, stamps.length])
+      assert.strictEqual(read?.revoked.at(-1), long(9999))
+    })
+  )
+
+  it.effect("leaves nothing beside it of a life that ended while it was written", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      const file = path.join(place, "worker.state")
+      for (const name of ["worker.state.4711.tmp", "worker.state.1.tmp", "worker.state.old.tmp", "other.1.tmp"]) {
+        fs.writeFileSync(path.join(place, name), "{")
+      }
+      yield* opened(file)
+      assert.deepStrictEqual(fs.readdirSync(place).toSorted(), ["other.1.tmp", "worker.state", "worker.state.old.tmp"])
     })
   )
 

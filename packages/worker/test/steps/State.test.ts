@@ -109,7 +109,7 @@ describe("a worker with a state", () => {
     "goes on with its clock",
     Effect.gen(function* () {
       const { kept, layer } = place()
-      kept.text = StateDb.encode({ clock: 1000, revoked: [], stamps: [] })
+      kept.text = StateDb.encode({ clock: 1000, revoked: [], revokedAt: [], stamps: [] })
       yield* open({}, layer)
       assert.isAbove(yield* clockOf("celery@a"), 1000)
     })
@@ -120,11 +120,17 @@ describe("the text of a state", () => {
   test(
     "is read back, and whatever else stands there is refused with what to do",
     Effect.sync(() => {
-      const saved = { clock: 7, revoked: ["a", "b"], stamps: [["h", "v"]] } as const
+      const saved = { clock: 7, revoked: ["a", "b"], revokedAt: [1, 2], stamps: [["h", "v"]] } as const
       assert.deepStrictEqual(Result.getOrThrow(StateDb.decode(StateDb.encode(saved))), saved)
       for (const text of ["", "\u0000\u0001GDBM", "{}", "[]", "null", `{"kind":"apium worker state","version":1}`]) {
         const found = StateDb.decode(text)
         assert.match(Result.isFailure(found) ? found.failure : "", /say another place, or remove what is there/)
+      }
+      // As it was written before there were times.
+      const old = StateDb.encode(saved).replace(`"revokedAt":[1,2],`, "")
+      assert.deepStrictEqual(Result.getOrThrow(StateDb.decode(old)), { ...saved, revokedAt: [] })
+      for (const times of ["[1]", "[1,null]", "7"]) {
+        assert.isTrue(Result.isFailure(StateDb.decode(StateDb.encode(saved).replace("[1,2]", times))))
       }
       const newer = StateDb.decode(StateDb.encode(saved).replace(`"version":1`, `"version":2`))
       assert.match(Result.isFailure(newer) ? newer.failure : "", /newer Apium/)
@@ -150,7 +156,7 @@ describe("a worker that mingles", () => {
       yield* open({ name: "celery@old", mingle })
       for (const id of ["x", "y"]) yield* Control.revoke(id, { reply: true, destination: ["celery@old"] })
       const { kept, layer } = place()
-      kept.text = StateDb.encode({ clock: 500, revoked: ["mine"], stamps: [] })
+      kept.text = StateDb.encode({ clock: 500, revoked: ["mine"], revokedAt: [0], stamps: [] })
       yield* open({ name: "celery@new", mingle }, layer)
       assert.deepStrictEqual(yield* revoked("celery@new"), ["mine", "x", "y"])
       assert.deepStrictEqual(yield* revoked("celery@old"), ["x", "y", "mine"])
@@ -169,10 +175,34 @@ describe("a worker that mingles", () => {
       const { close } = yield* open({ name: "celery@b", mingle: false })
       yield* Control.revoke("late", { reply: true, destination: ["celery@b"] })
       assert.deepStrictEqual(yield* revoked("celery@a"), [])
-      yield* Effect.andThen(cut, TestClock.adjust("5 seconds"))
-      yield* settle
-      assert.deepStrictEqual(yield* revoked("celery@a"), ["late"])
+      // Both have lost their link: who is back first asks before the other hears.
+      const asked = cut.pipe(
+        Effect.andThen(TestClock.adjust("5 seconds")),
+        Effect.andThen(settle),
+        Effect.andThen(revoked("celery@a"))
+      )
+      assert.deepStrictEqual(
+        yield* Effect.repeat(asked, { until: (ids) => !Control.isFailed(ids) && ids.length > 0, times: 20 }),
+        ["late"]
+      )
       yield* close
+    })
+  )
+
+  test(
+    "tells what was revoked in the last three hours, over its lives",
+    Effect.gen(function* () {
+      const { layer } = place()
+      const { close } = yield* open({ name: "celery@a", mingle }, layer)
+      yield* Control.revoke("long ago", { reply: true, destination: ["celery@a"] })
+      yield* TestClock.adjust("2 hours")
+      yield* Control.revoke("lately", { reply: true, destination: ["celery@a"] })
+      yield* close
+      yield* TestClock.adjust("1 hour")
+      yield* open({ name: "celery@a", mingle }, layer)
+      yield* open({ name: "celery@b", mingle })
+      assert.deepStrictEqual(yield* revoked("celery@a"), ["long ago", "lately"])
+      assert.deepStrictEqual(yield* revoked("celery@b"), ["lately"])
     })
   )
 

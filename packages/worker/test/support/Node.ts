@@ -51,6 +51,7 @@ export const requests = (script: Script = {}) => {
         (script.active ?? []).map(({ request }) => request.message.headers.id)
       ),
     revoked: () => script.revoked ?? [],
+    revokedLately: () => script.revoked ?? [],
     rateLimit: (task, rate) =>
       script.badRate === undefined ? called("rateLimit", task, rate) : Effect.fail(script.badRate),
     timeLimit: (task, limits) => called("timeLimit", task, limits),
