@@ -30,7 +30,8 @@ const add = Task.make("wire.add", {
 /** What only Celery writes, and why we do not. */
 const theirsAlone: Readonly<Record<string, string>> = {
   "SET unacked_mutex": "who looks for what is overdue needs no lock: a tag is restored by whoever removes it",
-  "SADD _kombu.binding.reply.celery.pidbox": "its worker asks the others when it starts (mingle), and ours was told not to",
+  "SADD _kombu.binding.reply.celery.pidbox":
+    "its worker asks the others when it starts (mingle), and ours was told not to",
   "PUBLISH /<db>.celery.pidbox": "the same",
   "SADD _kombu.binding.celeryev": "its worker listens to the heartbeats of others (gossip)"
 }
