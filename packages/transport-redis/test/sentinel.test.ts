@@ -99,7 +99,7 @@ layer(RedisSentinel.layer({ acl }), { excludeTestServices: true, timeout: "30 se
             again.push(yield* Figures.timed(more))
             // It comes back as a replica, for the next time.
             yield* server.start
-            for (const one of servers) yield* stores.until(Effect.map(one.command("ROLE"), connected))
+            for (const one of servers) yield* stores.until(linked(one))
           }
           const { dup, lost, n } = yield* end
           yield* Figures.print(
@@ -114,6 +114,13 @@ layer(RedisSentinel.layer({ acl }), { excludeTestServices: true, timeout: "30 se
   )
 })
 
+/** Not yet, of a server that cuts who asks: a sentinel that makes it a replica kills its clients in the same transaction. */
+const linked = (one: Server.Access) =>
+  Effect.map(
+    Effect.orElseSucceed(one.command("ROLE"), () => []),
+    connected
+  )
+
 /** A master that has its replica, or a replica that has its master. */
 const connected = (role: unknown): boolean => {
   const [name, second, third, link] = role as ReadonlyArray<unknown>
@@ -125,7 +132,7 @@ const pair = Effect.gen(function* () {
   const nodes = yield* Effect.all([start, start], { concurrency: 2 })
   const [first, second] = nodes.map(({ node }) => Server.access(node, 0)) as [Server.Access, Server.Access]
   yield* second.command("REPLICAOF", first.node.host, first.node.port)
-  for (const one of [first, second]) yield* stores.until(Effect.map(one.command("ROLE"), connected))
+  for (const one of [first, second]) yield* stores.until(linked(one))
   return [first, second] as const
 })
 
@@ -144,7 +151,7 @@ layer(Layer.empty, { excludeTestServices: true })("a master that becomes a repli
             // Writes wait until the replica has them all.
             yield* master.command("FAILOVER")
             took.push(yield* Figures.timed(more))
-            for (const one of [master, replica]) yield* stores.until(Effect.map(one.command("ROLE"), connected))
+            for (const one of [master, replica]) yield* stores.until(linked(one))
             ;[master, replica] = [replica, master]
           }
           const { dup, lost, n } = yield* end
