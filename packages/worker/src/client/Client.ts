@@ -26,6 +26,7 @@ import * as Apply from "./Apply.ts"
 import * as AsyncResult from "./AsyncResult.ts"
 import * as Dispatch from "./Dispatch.ts"
 import * as GroupResult from "./GroupResult.ts"
+import type { Outgoing } from "./Outgoing.ts"
 import * as Publisher from "./Publisher.ts"
 import { ResultBackend } from "./ResultBackend.ts"
 import { type Call, type Moment, outgoingUnsafe, type SendOptions } from "./SendOptions.ts"
@@ -143,7 +144,7 @@ const make = Effect.fnUntraced(function* (
     task: TaskOptions,
     send: SendOptions,
     when: Moment
-  ): Effect.Effect<Publisher.Outgoing, HubError> => {
+  ): Effect.Effect<Outgoing, HubError> => {
     try {
       return Effect.succeed(outgoingUnsafe(name, call, task, send, when, sender))
     } catch (error) {
@@ -166,10 +167,10 @@ const make = Effect.fnUntraced(function* (
   const stored: AsyncResult.Options = { ignored: false, revoke }
   const ignored: AsyncResult.Options = { ignored: true, revoke }
 
-  const result = <A, E>(sent: Publisher.Outgoing, codecs: AsyncResult.Codecs<A, E>) =>
+  const result = <A, E>(sent: Outgoing, codecs: AsyncResult.Codecs<A, E>) =>
     AsyncResult.make(backend, sent.task.headers.id, codecs, sent.task.headers.ignoreResult ? ignored : stored)
 
-  const publish = (sent: Publisher.Outgoing): Effect.Effect<void, HubError> =>
+  const publish = (sent: Outgoing): Effect.Effect<void, HubError> =>
     options.sendSentEvent === true ? Effect.andThen(publisher.publish(sent), said([sent])) : publisher.publish(sent)
 
   const sendAll = <N extends string, P extends Params, A, E>(

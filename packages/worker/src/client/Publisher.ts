@@ -4,7 +4,6 @@
  */
 import * as Compression from "@apium/hub/Compression"
 import type { Connection } from "@apium/hub/Connection"
-import type { Arguments } from "@apium/hub/Exchange"
 import type { HubError } from "@apium/hub/HubError"
 import type { Message, Route } from "@apium/hub/Message"
 import * as Serializer from "@apium/hub/Serializer"
@@ -12,23 +11,8 @@ import type { Topology } from "@apium/hub/Topology"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import * as Effect from "effect/Effect"
 import * as Profile from "../Profile.ts"
+import type { Outgoing } from "./Outgoing.ts"
 import * as PublishRetry from "./PublishRetry.ts"
-import type { Destination } from "./Router.ts"
-
-export interface Outgoing {
-  readonly task: Omit<TaskMessage.TaskMessage, "protocol">
-  readonly to: Destination
-  readonly priority: number
-  readonly replyTo?: string | undefined
-  /** Milliseconds the message may wait in its queue, where the profile lets the broker drop it. */
-  readonly expiration?: number | undefined
-  /** Milliseconds since the epoch; the headers say the same as `eta`. */
-  readonly notBefore?: number | undefined
-  readonly serializer?: string | undefined
-  readonly compression?: string | undefined
-  /** Instead of the publisher's. */
-  readonly publishRetry?: PublishRetry.PublishRetry | undefined
-}
 
 export interface Publisher {
   readonly publish: (outgoing: Outgoing) => Effect.Effect<void, HubError>
@@ -41,19 +25,13 @@ export interface Publisher {
  * `HubError`. What `next` returned from is in a queue.
  *
  * ```ts
- * const tenant: Middleware = (outgoing, next) => next(withHeaders(outgoing, { "x-tenant": "acme" }))
+ * const tenant: Middleware = (outgoing, next) => next(Outgoing.withHeaders(outgoing, { "x-tenant": "acme" }))
  * ```
  */
 export type Middleware = (
   outgoing: Outgoing,
   next: (outgoing: Outgoing) => Effect.Effect<void, HubError>
 ) => Effect.Effect<void, HubError>
-
-/** With these headers of the application's own beside those it has. */
-export const withHeaders = (outgoing: Outgoing, headers: Arguments): Outgoing => {
-  const { task } = outgoing
-  return { ...outgoing, task: { ...task, headers: { ...task.headers, extra: { ...task.headers.extra, ...headers } } } }
-}
 
 export { queueNamed } from "./Router.ts"
 

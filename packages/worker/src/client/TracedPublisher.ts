@@ -4,7 +4,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Tracer } from "effect/Tracer"
 import * as Tracing from "../Tracing.ts"
-import { type Outgoing, type Publisher, withHeaders } from "./Publisher.ts"
+import { type Outgoing, withHeaders } from "./Outgoing.ts"
+import type { Publisher } from "./Publisher.ts"
 
 /** OpenTelemetry's name of it: what there is of an exchange and a routing key, or a queue. */
 const destinationOf = ({ to }: Outgoing): string =>

@@ -7,7 +7,7 @@ import * as Serializer from "@apium/hub/Serializer"
 import * as EventMessage from "@apium/protocol/celery/EventMessage"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Outgoing } from "../client/Publisher.ts"
+import type { Outgoing } from "../client/Outgoing.ts"
 import * as EventExchange from "./EventExchange.ts"
 import * as Origin from "./Origin.ts"
 

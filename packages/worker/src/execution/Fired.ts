@@ -7,7 +7,7 @@ import type { Arguments } from "@apium/hub/Exchange"
 import type { TaskHeaders } from "@apium/protocol/celery/TaskMessage"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type { Outgoing } from "../client/Publisher.ts"
+import type { Outgoing } from "../client/Outgoing.ts"
 import type { ResultBackend } from "../client/ResultBackend.ts"
 
 const header = "apium_fired"

@@ -5,7 +5,7 @@
 import * as Delivery from "@apium/hub/Delivery"
 import type { Arguments } from "@apium/hub/Exchange"
 import { formatEta, republishable, type TaskHeaders, type TaskMessage } from "@apium/protocol/celery/TaskMessage"
-import type { Outgoing } from "../client/Publisher.ts"
+import type { Outgoing } from "../client/Outgoing.ts"
 import { toSeconds } from "../task/Countdown.ts"
 import type { RequestInfo } from "../task/TaskContext.ts"
 import type { Registered } from "../task/Tasks.ts"

@@ -1,6 +1,7 @@
 import { ConnectionLost, fail } from "@apium/hub/HubError"
 import { Client } from "@apium/worker/client/Client"
-import * as Publisher from "@apium/worker/client/Publisher"
+import * as Outgoing from "@apium/worker/client/Outgoing"
+import type * as Publisher from "@apium/worker/client/Publisher"
 import * as EventReceiver from "@apium/worker/events/EventReceiver"
 import type { Middleware } from "@apium/worker/execution/Middleware"
 import * as Retry from "@apium/worker/task/Retry"
@@ -211,7 +212,7 @@ describe("middleware", () => {
 describe("middleware around publishing", () => {
   const add = Task.make("proj.add", { params: { x: Schema.Number } })
   const tracing: Publisher.Middleware = (outgoing, next) =>
-    next(Publisher.withHeaders(outgoing, { traceparent: `00-${outgoing.task.headers.task}` }))
+    next(Outgoing.withHeaders(outgoing, { traceparent: `00-${outgoing.task.headers.task}` }))
   const refusing: Publisher.Middleware = (outgoing, next) =>
     outgoing.task.kwargs.x === 13 ? fail(new ConnectionLost({ cause: "closed", text: "not today" })) : next(outgoing)
 
