@@ -41,7 +41,7 @@ const run = (
   print = false
 ): void => {
   const started = performance.now()
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: "utf8", timeout: 180_000 })
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: "utf8", timeout: 600_000 })
   if (status !== 0) fail(`failed: ${what}\n${stdout}${stderr}${error?.message ?? ""}`)
   const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(5)
   console.log(`${seconds} s  ${what}${print ? `: ${stdout.trim()}` : ""}`)
@@ -50,10 +50,12 @@ const runOnEach = (name: string, program: string): void => {
   for (const [runtime, command] of Object.entries(runtimes))
     run(`@apium/${name} on ${runtime}`, [...command, program], project, true)
 }
+/** With a registry that does not answer for a moment. By itself npm asks twice more, ten seconds and a minute later. */
+const patient = ["--fetch-retries=8", "--fetch-retry-mintimeout=1000", "--fetch-retry-factor=2"]
 const npmInstall = (wanted: ReadonlyArray<string>): void =>
   run(
     `npm install ${wanted.map((what) => what.replace(`${tarballs}/`, "")).join(" ")}`,
-    ["npm", "install", "--no-audit", "--no-fund", ...wanted],
+    ["npm", "install", "--no-audit", "--no-fund", ...patient, ...wanted],
     project
   )
 

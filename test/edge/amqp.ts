@@ -45,7 +45,7 @@ export default {
     const asked = new URL(request.url).searchParams
     const url = asked.get("broker")!
     const relay = asked.get("relay")
-    const options = { connectTimeout: "5 seconds" } as const
+    const options = { connectTimeout: "30 seconds" } as const
     const connection = relay === null ? Amqp.layer(url, options) : Through.layer(relay, url, options)
     const tasks = Queue.make(`tasks-${crypto.randomUUID()}`, { autoDelete: true })
     const answer = program.pipe(

@@ -18,7 +18,7 @@ describe("on workerd", () => {
     } finally {
       await workerd.dispose()
     }
-  }, 60_000)
+  }, 120_000)
 })
 
 describe("a bundle for the edge", () => {
@@ -31,6 +31,6 @@ describe("a bundle for the edge", () => {
       )
       assert.deepStrictEqual(imports, [])
     },
-    60_000
+    120_000
   )
 })

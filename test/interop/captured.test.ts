@@ -68,9 +68,7 @@ with app.connection_for_write() as connection:
 
 const valueOf = (ids: string | ReadonlyArray<unknown>): Effect.Effect<unknown, unknown, ResultBackend> =>
   typeof ids === "string"
-    ? Effect.flatMap(ResultBackend, ({ wait }) =>
-        Effect.map(Effect.timeout(wait(ids), "20 seconds"), ({ result }) => result)
-      )
+    ? Effect.flatMap(ResultBackend, ({ wait }) => Effect.map(wait(ids), ({ result }) => result))
     : Effect.forEach(ids, (one) => valueOf(one as string))
 
 /** As it was called, by its body on AMQP. */

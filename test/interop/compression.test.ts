@@ -61,6 +61,5 @@ it.effect.each(Object.entries(bodies).map(([title, body]) => ({ title, body })))
         const [contentType, octets] = answer.theirs[name]!
         assert.deepStrictEqual(yield* Compression.decompress(contentType, fromHex(octets)), body, name)
       }
-    }).pipe(Effect.provide(layerCompression)),
-  60_000
+    }).pipe(Effect.provide(layerCompression))
 )

@@ -19,51 +19,43 @@ import { handlers } from "./support/tasks.ts"
 
 const queue = "falls"
 
-layer(Layer.merge(RabbitMq.shared, Redis.shared), { excludeTestServices: true, timeout: "60 seconds" })(
-  "a body that is a text",
-  (it) => {
-    it.effect(
-      "takes Python's worker down, and not ours",
-      () =>
-        Effect.gen(function* () {
-          const { backend, broker, connection, results } = yield* deployments.rabbitMq
-          const { queues } = yield* RabbitMq
-          const env = { BROKER: broker, BACKEND: backend }
-          const client = yield* PythonClient.start(env)
-          const python = yield* PythonWorker.start(env, { args: ["-Q", queue] })
-          // What comes while it starts is not looked at, and stays in its hands (celery/worker/loops.py `_quick_drain`): not before it has run one.
-          yield* Sender.amqp(client, queue, messages.firstProtocol["all it needs"]!, crypto.randomUUID())
-          yield* python.line(" succeeded ")
-          yield* Sender.amqp(client, queue, messages.bodies["a text"]!, crypto.randomUUID())
-          yield* python.line("Unrecoverable error")
-          yield* python.ended
-          yield* until(Effect.map(queues, (all) => all.some(({ name, ready }) => name === queue && ready === 1)))
-          yield* Layer.build(
-            Worker.layer({ queues: [Queue.make(queue)], concurrency: 2 }).pipe(
-              Layer.provide(handlers),
-              Layer.provide(Tasks.layer),
-              Layer.provide(Client.layer),
-              Layer.provide(results),
-              Layer.provide(connection())
-            )
+layer(Layer.merge(RabbitMq.shared, Redis.shared), { excludeTestServices: true })("a body that is a text", (it) => {
+  it.effect("takes Python's worker down, and not ours", () =>
+    Effect.gen(function* () {
+      const { backend, broker, connection, results } = yield* deployments.rabbitMq
+      const { queues } = yield* RabbitMq
+      const env = { BROKER: broker, BACKEND: backend }
+      const client = yield* PythonClient.start(env)
+      const python = yield* PythonWorker.start(env, { args: ["-Q", queue] })
+      // What comes while it starts is not looked at, and stays in its hands (celery/worker/loops.py `_quick_drain`): not before it has run one.
+      yield* Sender.amqp(client, queue, messages.firstProtocol["all it needs"]!, crypto.randomUUID())
+      yield* python.line(" succeeded ")
+      yield* Sender.amqp(client, queue, messages.bodies["a text"]!, crypto.randomUUID())
+      yield* python.line("Unrecoverable error")
+      yield* python.ended
+      yield* until(Effect.map(queues, (all) => all.some(({ name, ready }) => name === queue && ready === 1)))
+      yield* Layer.build(
+        Worker.layer({ queues: [Queue.make(queue)], concurrency: 2 }).pipe(
+          Layer.provide(handlers),
+          Layer.provide(Tasks.layer),
+          Layer.provide(Client.layer),
+          Layer.provide(results),
+          Layer.provide(connection())
+        )
+      )
+      const dead = Queue.make(DeadLetter.queueOf(queue))
+      yield* Effect.gen(function* () {
+        const one = yield* Connection
+        yield* one.declare({ queues: [dead] })
+        const aside = one.use((channel) =>
+          Effect.flatMap(channel.get(dead.name), (found) =>
+            Option.isSome(found) ? Effect.as(found.value.ack, true) : Effect.succeed(false)
           )
-          const dead = Queue.make(DeadLetter.queueOf(queue))
-          yield* Effect.gen(function* () {
-            const one = yield* Connection
-            yield* one.declare({ queues: [dead] })
-            const aside = one.use((channel) =>
-              Effect.flatMap(channel.get(dead.name), (found) =>
-                Option.isSome(found) ? Effect.as(found.value.ack, true) : Effect.succeed(false)
-              )
-            )
-            yield* until(aside)
-          }).pipe(Effect.provide(connection()))
-          yield* until(
-            Effect.map(queues, (all) => all.every((one) => one.name !== queue || one.ready + one.unacked === 0))
-          )
-          assert.isFalse(python.running())
-        }),
-      60_000
-    )
-  }
-)
+        )
+        yield* until(aside)
+      }).pipe(Effect.provide(connection()))
+      yield* until(Effect.map(queues, (all) => all.every((one) => one.name !== queue || one.ready + one.unacked === 0)))
+      assert.isFalse(python.running())
+    })
+  )
+})

@@ -43,57 +43,48 @@ const put = (python: string) => Effect.flatMap(Hostile.World, (world) => envelop
 
 Hostile.onEach(
   (it) => {
-    it.effect.each(Object.entries(unreadable).map(([title, python]) => ({ title, python })))(
-      "$title",
-      ({ python }) =>
-        Hostile.counted(
-          Effect.gen(function* () {
-            const { command } = yield* Redis
-            const aside = command("LLEN", `${Hostile.queue}.unreadable`)
-            const before = Number(yield* aside)
-            yield* Hostile.unharmed(put(python))
-            yield* until(Effect.map(aside, (length) => Number(length) === before + 1))
-          })
-        ),
-      20_000
+    it.effect.each(Object.entries(unreadable).map(([title, python]) => ({ title, python })))("$title", ({ python }) =>
+      Hostile.counted(
+        Effect.gen(function* () {
+          const { command } = yield* Redis
+          const aside = command("LLEN", `${Hostile.queue}.unreadable`)
+          const before = Number(yield* aside)
+          yield* Hostile.unharmed(put(python))
+          yield* until(Effect.map(aside, (length) => Number(length) === before + 1))
+        })
+      )
     )
 
-    it.effect(
-      "what lacks only what we do not need runs",
-      () =>
-        Hostile.counted(
-          Effect.gen(function* () {
-            for (const python of [
-              but(`m["properties"].pop("delivery_info")`),
-              but(`m["properties"].pop("priority")`),
-              but(`(m["properties"].pop("body_encoding"), m.update(body="[[1, 2], {}, {}]"))`),
-              but(`m["properties"].update(delivery_tag=5)`)
-            ]) {
-              const taskId = crypto.randomUUID()
-              yield* Hostile.unharmed(put(python.replace("ID", taskId)))
-              assert.strictEqual((yield* Hostile.told(taskId)).result, 3)
-            }
-          })
-        ),
-      20_000
+    it.effect("what lacks only what we do not need runs", () =>
+      Hostile.counted(
+        Effect.gen(function* () {
+          for (const python of [
+            but(`m["properties"].pop("delivery_info")`),
+            but(`m["properties"].pop("priority")`),
+            but(`(m["properties"].pop("body_encoding"), m.update(body="[[1, 2], {}, {}]"))`),
+            but(`m["properties"].update(delivery_tag=5)`)
+          ]) {
+            const taskId = crypto.randomUUID()
+            yield* Hostile.unharmed(put(python.replace("ID", taskId)))
+            assert.strictEqual((yield* Hostile.told(taskId)).result, 3)
+          }
+        })
+      )
     )
 
-    it.effect(
-      "two messages of one delivery tag both run",
-      () =>
-        Hostile.counted(
-          Effect.gen(function* () {
-            const ids = [crypto.randomUUID(), crypto.randomUUID()]
-            const tag = crypto.randomUUID()
-            const twin = (id: string) => but(`m["properties"].update(delivery_tag="${tag}")`).replace("ID", id)
-            yield* Hostile.unharmed(Effect.forEach(ids, (id) => put(twin(id))))
-            for (const id of ids) assert.strictEqual((yield* Hostile.told(id)).result, 3)
-          })
-        ),
-      20_000
+    it.effect("two messages of one delivery tag both run", () =>
+      Hostile.counted(
+        Effect.gen(function* () {
+          const ids = [crypto.randomUUID(), crypto.randomUUID()]
+          const tag = crypto.randomUUID()
+          const twin = (id: string) => but(`m["properties"].update(delivery_tag="${tag}")`).replace("ID", id)
+          yield* Hostile.unharmed(Effect.forEach(ids, (id) => put(twin(id))))
+          for (const id of ids) assert.strictEqual((yield* Hostile.told(id)).result, 3)
+        })
+      )
     )
 
-    it.effect("nothing of all that stays in anybody's hands", () => Hostile.settled, 20_000)
+    it.effect("nothing of all that stays in anybody's hands", () => Hostile.settled)
   },
   ["Redis"]
 )

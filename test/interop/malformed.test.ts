@@ -42,22 +42,19 @@ Hostile.onEach((it) => {
     Object.entries(kinds).flatMap(([kind, all]) =>
       Object.entries(all).map(([title, message]) => ({ title: `${kind}: ${title}`, message }))
     )
-  )("$title", ({ message }) => Hostile.counted(check(message)), 20_000)
+  )("$title", ({ message }) => Hostile.counted(check(message)))
 
-  it.effect(
-    "the same id twice: it is run twice, and has one result",
-    () =>
-      Hostile.counted(
-        Effect.gen(function* () {
-          const taskId = crypto.randomUUID()
-          const good: messages.Malformed = { ...messages.firstProtocol["all it needs"]!, end: { result: 3 } }
-          yield* Hostile.unharmed(Effect.andThen(put(good, taskId), put(good, taskId)))
-          const { result, status } = yield* Hostile.told(taskId)
-          assert.deepStrictEqual([status, result, yield* Hostile.dead], ["SUCCESS", 3, Option.none()])
-        })
-      ),
-    20_000
+  it.effect("the same id twice: it is run twice, and has one result", () =>
+    Hostile.counted(
+      Effect.gen(function* () {
+        const taskId = crypto.randomUUID()
+        const good: messages.Malformed = { ...messages.firstProtocol["all it needs"]!, end: { result: 3 } }
+        yield* Hostile.unharmed(Effect.andThen(put(good, taskId), put(good, taskId)))
+        const { result, status } = yield* Hostile.told(taskId)
+        assert.deepStrictEqual([status, result, yield* Hostile.dead], ["SUCCESS", 3, Option.none()])
+      })
+    )
   )
 
-  it.effect("nothing of all that stays in anybody's hands", () => Hostile.settled, 20_000)
+  it.effect("nothing of all that stays in anybody's hands", () => Hostile.settled)
 })

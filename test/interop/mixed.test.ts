@@ -41,8 +41,8 @@ with app.connection() as connection:
         seen.append(event)
         receiver.should_stop = True
     receiver.handlers["*"] = hear
-    receiver.capture(timeout=20)
-print(json.dumps([list(app.control.inspect(timeout=20, limit=1).registered().values()), seen[0]["sw_ident"]]))
+    receiver.capture(timeout=100)
+print(json.dumps([list(app.control.inspect(timeout=100, limit=1).registered().values()), seen[0]["sw_ident"]]))
 `
 
 const servers = Layer.merge(RabbitMq.shared, Redis.shared)
@@ -57,37 +57,31 @@ const deployments = {
 }
 
 for (const [name, deployment] of Object.entries(deployments)) {
-  layer(servers, { excludeTestServices: true, timeout: "90 seconds" })(`examples/mixed on ${name}`, (it) => {
-    it.effect(
-      "what Python sends is run by TypeScript, whose worker it sees",
-      () =>
-        Effect.gen(function* () {
-          const env = yield* deployment
-          const worker = yield* Program.start(yield* Program.bundle(path.join(folder, "worker.ts")), { env })
-          yield* worker.line("takes the queue typescript")
-          const printed = yield* Python.run(source("producer.py"), { env })
-          assert.deepStrictEqual(printed.trim().split("\n"), ofTypeScript)
-          const seen: unknown = JSON.parse(yield* Python.run(look, { env }))
-          assert.deepStrictEqual(seen, [[["shop.audit", "shop.quote"]], "apium"])
-        }),
-      60_000
+  layer(servers, { excludeTestServices: true })(`examples/mixed on ${name}`, (it) => {
+    it.effect("what Python sends is run by TypeScript, whose worker it sees", () =>
+      Effect.gen(function* () {
+        const env = yield* deployment
+        const worker = yield* Program.start(yield* Program.bundle(path.join(folder, "worker.ts")), { env })
+        yield* worker.line("takes the queue typescript")
+        const printed = yield* Python.run(source("producer.py"), { env })
+        assert.deepStrictEqual(printed.trim().split("\n"), ofTypeScript)
+        const seen: unknown = JSON.parse(yield* Python.run(look, { env }))
+        assert.deepStrictEqual(seen, [[["shop.audit", "shop.quote"]], "apium"])
+      })
     )
 
-    it.effect(
-      "what TypeScript sends is run by Python",
-      () =>
-        Effect.gen(function* () {
-          const env = yield* deployment
-          yield* Python.worker({
-            code: source("tasks.py"),
-            args: ["-Q", "python", "-c", "1", "--without-gossip", "--without-mingle"],
-            env
-          })
-          const producer = yield* Program.start(yield* Program.bundle(path.join(folder, "producer.ts")), { env })
-          const { code, lines, stderr } = yield* producer.ended
-          assert.deepStrictEqual([code, ...lines], [0, ...ofPython], stderr)
-        }),
-      60_000
+    it.effect("what TypeScript sends is run by Python", () =>
+      Effect.gen(function* () {
+        const env = yield* deployment
+        yield* Python.worker({
+          code: source("tasks.py"),
+          args: ["-Q", "python", "-c", "1", "--without-gossip", "--without-mingle"],
+          env
+        })
+        const producer = yield* Program.start(yield* Program.bundle(path.join(folder, "producer.ts")), { env })
+        const { code, lines, stderr } = yield* producer.ended
+        assert.deepStrictEqual([code, ...lines], [0, ...ofPython], stderr)
+      })
     )
   })
 }

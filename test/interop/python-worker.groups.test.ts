@@ -4,8 +4,8 @@ import { Client } from "@apium/worker/client/Client"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { TaskFailed } from "@apium/worker/task/TaskError"
 import { assert } from "@effect/vitest"
-import { Effect, Layer, Option, Schedule, Stream } from "effect"
-import { warm } from "./support/asked.ts"
+import { Duration, Effect, Layer, Option, Schedule, Stream } from "effect"
+import { inTime, knownRevoked } from "./support/asked.ts"
 import * as PythonWorker from "./support/PythonWorker.ts"
 import { type Check, Deployed, onEach } from "./support/suites.ts"
 import { add, fail, sleep } from "./support/tasks.ts"
@@ -25,7 +25,7 @@ const stored: Readonly<Record<string, Check>> = {
     yield* sent.save
     const answer = yield* ask(`
 g = GroupResult.restore("${sent.id}", app=app)
-answer = [g.id, len(g), g.get(timeout=20), g.successful(), g.completed_count(), [member.result for member in g]]`)
+answer = [g.id, len(g), g.get(timeout=60), g.successful(), g.completed_count(), [member.result for member in g]]`)
     assert.deepStrictEqual(answer, [sent.id, 3, [11, 12, 13], true, 3, [11, 12, 13]])
   }),
   "saved by us with a group in it and what came before it, restored by Python": Effect.gen(function* () {
@@ -41,7 +41,7 @@ answer = [g.id, len(g), g.get(timeout=20), g.successful(), g.completed_count(), 
     yield* sent.save
     const answer = yield* ask(`
 g = GroupResult.restore("${sent.id}", app=app)
-answer = [g.get(timeout=20), g.parent.get(timeout=9)]`)
+answer = [g.get(timeout=60), g.parent.get(timeout=60)]`)
     assert.deepStrictEqual(answer, [[2, [3, 4]], 1])
   }),
   "saved by Python, restored, joined and iterated by us": Effect.gen(function* () {
@@ -71,7 +71,7 @@ answer = g.id`)
     const id = yield* ask(`
 from celery import chain
 g = (s("add", 0, 1) | group(s("add", 1), chain(s("add", 1), group(s("add", 1), s("add", 2))))).delay()
-g.get(timeout=20)
+g.get(timeout=60)
 g.save()
 answer = g.id`)
     const group = yield* restored(String(id))
@@ -92,22 +92,35 @@ answer = [g.ready(), g.failed(), g.successful(), failure(g)]`)
     assert.deepStrictEqual([yield* again.ready, yield* again.failed, yield* again.completedCount], [true, true, 1])
   }),
   "saved by us, revoked by Python": Effect.gen(function* () {
-    yield* warm
+    // It starts when somebody asks it.
     yield* ask("answer = True")
-    const sent = yield* Canvas.applyAsync(Canvas.group(members), { countdown: "4 seconds" })
-    yield* sent.save
-    yield* ask(`GroupResult.restore("${sent.id}", app=app).revoke()`)
+    const sent = yield* inTime((countdown) =>
+      Effect.gen(function* () {
+        const sent = yield* Canvas.applyAsync(Canvas.group(members), { countdown })
+        yield* sent.save
+        yield* ask(`GroupResult.restore("${sent.id}", app=app).revoke()`)
+        yield* knownRevoked(sent.children.map(({ id }) => id))
+        return sent
+      })
+    )
     const error = yield* Effect.flip(sent.get)
     assert.instanceOf(error, TaskFailed)
     assert.deepStrictEqual([error.state, error.excMessage], ["REVOKED", ["revoked"]])
   }),
   "saved by Python, revoked by us": Effect.gen(function* () {
-    const id = yield* ask(`
-g = group(s("add", i, 10) for i in (1, 2, 3)).apply_async(countdown=3)
+    yield* ask("answer = True")
+    const group = yield* inTime((countdown) =>
+      Effect.gen(function* () {
+        const id = yield* ask(`
+g = group(s("add", i, 10) for i in (1, 2, 3)).apply_async(countdown=${Duration.toSeconds(countdown)})
 g.save()
 answer = g.id`)
-    const group = yield* restored(String(id))
-    yield* group.revoke()
+        const group = yield* restored(String(id))
+        yield* group.revoke()
+        yield* knownRevoked(group.children.map(({ id }) => id))
+        return group
+      })
+    )
     yield* Effect.repeat(group.ready, { until: (ready) => ready, schedule: Schedule.spaced("50 millis") })
     const states = Effect.forEach(group.children, (one) => ("state" in one ? one.state : Effect.succeed("a group")))
     assert.deepStrictEqual(yield* states, ["REVOKED", "REVOKED", "REVOKED"])

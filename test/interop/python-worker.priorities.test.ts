@@ -19,12 +19,13 @@ const stored: Readonly<Record<string, Check>> = {
         until: (all) => (all as ReadonlyArray<string>).length >= many,
         schedule: Schedule.spaced("50 millis")
       })
-    const sent = (what: string, priority: number, seconds = 0) =>
-      note.applyAsync({ list: "order", what, seconds }, { queue, priority })
-    // Runs while the others arrive.
-    yield* sent("first", 5, 3)
+    const sent = (what: string, priority: number, until: { readonly until?: string } = {}) =>
+      note.applyAsync({ list: "order", what, ...until }, { queue, priority })
+    // Runs until the others have arrived.
+    yield* sent("first", 5, { until: "arrived" })
     yield* noted("order", 1)
     yield* Effect.forEach(["0a", "9a", "3a", "9b", "6a", "0b"], (what) => sent(what, Number(what[0])))
+    yield* command("RPUSH", "arrived", "all")
     const order = yield* noted("order", 7)
     // On Redis 0 is the most urgent, as in Kombu.
     const expected = broker.startsWith("redis")

@@ -49,11 +49,11 @@ const client = `${app}
 def add(*args, queue="typescript", **options):
     return app.signature("proj.add", args=args, queue=queue, **options)
 print(json.dumps([
-    add(2, 3).delay().get(timeout=20),
-    add(2, 4, compression="bzip2").delay().get(timeout=20),
-    add(2, 5, compression="zlib").delay().get(timeout=20),
-    chain(add(1, 2), add(4, queue="python"), add(8)).delay().get(timeout=20),
-    sorted(name for reply in app.control.ping(timeout=3, limit=2) for name in reply)]))
+    add(2, 3).delay().get(timeout=60),
+    add(2, 4, compression="bzip2").delay().get(timeout=60),
+    add(2, 5, compression="zlib").delay().get(timeout=60),
+    chain(add(1, 2), add(4, queue="python"), add(8)).delay().get(timeout=60),
+    sorted(name for reply in app.control.ping(timeout=60, limit=2) for name in reply)]))
 `
 
 /** Six senders who are not to be believed; the ids of what they sent. */
@@ -192,7 +192,7 @@ for (const [name, deployment, servers] of [
   ["Redis", deployments.redis, Redis.shared]
 ] as const) {
   const Servers = servers as Layer.Layer<RabbitMq | Redis>
-  layer(World(deployment).pipe(Layer.provideMerge(Servers)), { excludeTestServices: true, timeout: "90 seconds" })(
+  layer(World(deployment).pipe(Layer.provideMerge(Servers)), { excludeTestServices: true })(
     `signed messages on ${name}`,
     (it) => {
       it.effect(
@@ -202,8 +202,7 @@ for (const [name, deployment, servers] of [
             const { env } = yield* Signed
             const answer: unknown = JSON.parse(yield* Python.run(client, { env }))
             assert.deepStrictEqual(answer, [5, 6, 7, 15, ["ours@signed", "theirs@signed"]])
-          }),
-        60_000
+          })
       )
 
       it.effect(
@@ -223,58 +222,54 @@ for (const [name, deployment, servers] of [
               )
             )
             assert.strictEqual(yield* both.get, 8)
-            const seen = yield* Control.ping({ timeout: "5 seconds", limit: 2 })
+            const seen = yield* Control.ping({ timeout: "60 seconds", limit: 2 })
             assert.deepStrictEqual(seen.map(({ node }) => node).toSorted(), ["ours@signed", "theirs@signed"])
-          }),
-        60_000
+          })
       )
 
-      it.effect(
-        "that nobody is to believe go to the dead queue with the reason, and are not executed",
-        () =>
-          Effect.gen(function* () {
-            const { env, ran } = yield* Signed
-            const before = ran.length
-            const ids = JSON.parse(yield* Python.run(strangers, { env })) as Readonly<Record<string, string>>
-            const connection = yield* Connection
-            const headers = { lang: "js", task: "proj.add", id: "", retries: 0, eta: null, expires: null }
-            const genuine = yield* Serializer.encode([[600, 66], {}, {}])
-            for (let flip = 0; flip < flips; flip++) {
-              const id = `flip-${flip}`
-              const bit = Math.floor((genuine.body.length * 8 * flip) / flips)
-              yield* connection.publish(
-                { ...genuine, body: bits(genuine.body, bit), headers: { ...headers, id } },
-                { exchange: "", routingKey: "typescript", mandatory: true }
-              )
-            }
-            const dead = new Map<string, readonly [reason: unknown, text: unknown]>()
-            yield* until(
-              connection.use((channel) =>
-                Effect.gen(function* () {
-                  for (;;) {
-                    const next = yield* channel.get(DeadLetter.queueOf("typescript"))
-                    if (Option.isNone(next)) return dead.size === Object.keys(expected).length + flips
-                    const { headers } = next.value.message
-                    dead.set(String(headers["id"]), [headers["x-apium-reason"], headers["x-apium-error"]])
-                    yield* next.value.ack
-                  }
-                })
-              )
+      it.effect("that nobody is to believe go to the dead queue with the reason, and are not executed", () =>
+        Effect.gen(function* () {
+          const { env, ran } = yield* Signed
+          const before = ran.length
+          const ids = JSON.parse(yield* Python.run(strangers, { env })) as Readonly<Record<string, string>>
+          const connection = yield* Connection
+          const headers = { lang: "js", task: "proj.add", id: "", retries: 0, eta: null, expires: null }
+          const genuine = yield* Serializer.encode([[600, 66], {}, {}])
+          for (let flip = 0; flip < flips; flip++) {
+            const id = `flip-${flip}`
+            const bit = Math.floor((genuine.body.length * 8 * flip) / flips)
+            yield* connection.publish(
+              { ...genuine, body: bits(genuine.body, bit), headers: { ...headers, id } },
+              { exchange: "", routingKey: "typescript", mandatory: true }
             )
-            const backend = yield* ResultBackend
-            for (const [who, why] of Object.entries(expected)) {
-              const [reason, text] = dead.get(ids[who]!)!
-              assert.strictEqual(reason, "undecodable", who)
-              assert.match(String(text), why, who)
-              // Whose id it says it is may be another's.
-              assert.isTrue(Option.isNone(yield* backend.get(ids[who]!)), who)
-            }
-            assert.strictEqual(ran.length, before)
-            yield* print(
-              `signed messages on ${name}: ${Object.keys(expected).length} forgeries and ${flips} flips of a bit, 0 executed`
+          }
+          const dead = new Map<string, readonly [reason: unknown, text: unknown]>()
+          yield* until(
+            connection.use((channel) =>
+              Effect.gen(function* () {
+                for (;;) {
+                  const next = yield* channel.get(DeadLetter.queueOf("typescript"))
+                  if (Option.isNone(next)) return dead.size === Object.keys(expected).length + flips
+                  const { headers } = next.value.message
+                  dead.set(String(headers["id"]), [headers["x-apium-reason"], headers["x-apium-error"]])
+                  yield* next.value.ack
+                }
+              })
             )
-          }),
-        60_000
+          )
+          const backend = yield* ResultBackend
+          for (const [who, why] of Object.entries(expected)) {
+            const [reason, text] = dead.get(ids[who]!)!
+            assert.strictEqual(reason, "undecodable", who)
+            assert.match(String(text), why, who)
+            // Whose id it says it is may be another's.
+            assert.isTrue(Option.isNone(yield* backend.get(ids[who]!)), who)
+          }
+          assert.strictEqual(ran.length, before)
+          yield* print(
+            `signed messages on ${name}: ${Object.keys(expected).length} forgeries and ${flips} flips of a bit, 0 executed`
+          )
+        })
       )
     }
   )

@@ -72,7 +72,7 @@ export interface Options {
 }
 
 export const suite = <E>(name: string, layer: Layer.Layer<ResultBackend, E>, { looks = false }: Options = {}): void => {
-  withLayer(layer, { excludeTestServices: true, timeout: "30 seconds" })(`${name}: a result backend`, (it) => {
+  withLayer(layer, { excludeTestServices: true })(`${name}: a result backend`, (it) => {
     const status = (id: string) =>
       Effect.flatMap(ResultBackend, (backend) =>
         Effect.map(backend.get(id), (found) => Option.getOrUndefined(Option.map(found, ({ status }) => status)))
@@ -188,7 +188,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<ResultBackend, E>, { l
     )
   })
 
-  withLayer(layer, { excludeTestServices: true, timeout: "30 seconds" })(`${name}: a chord`, (it) => {
+  withLayer(layer, { excludeTestServices: true })(`${name}: a chord`, (it) => {
     const chord = Effect.gen(function* () {
       const { chords } = yield* ResultBackend
       const id = fresh()
@@ -239,6 +239,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<ResultBackend, E>, { l
         assert.isFalse(yield* count(part(id, 0, { taskId: `${id}-added`, result: "added" })))
         assert.isTrue(yield* count(part(id, 1)))
         assert.deepStrictEqual(results(fired[0]), [0, "added", 1])
+      })
+    )
+
+    it.effect("a member that was added and taken back is not waited for, however often that is said", () =>
+      Effect.gen(function* () {
+        const { chords, count, fired, id } = yield* chord
+        yield* chords.size(id, 2)
+        const [{ takeBack }] = [yield* chords.add(id), yield* chords.add(id)]
+        for (let times = 0; times < 2; times++) yield* takeBack
+        assert.isFalse(yield* count(part(id, 0)))
+        assert.isFalse(yield* count(part(id, 1)))
+        assert.isTrue(yield* count(part(id, 1, { taskId: `${id}-added`, result: "added" })))
+        assert.deepStrictEqual(results(fired[0]), [0, 1, "added"])
+        yield* takeBack
+        assert.isFalse(yield* count(part(id, 1)))
       })
     )
 

@@ -44,7 +44,7 @@ export const suite = <E>(name: string, program: Layer.Layer<Connection | ResultB
       Layer.provideMerge(Client.layer),
       Layer.provide(program)
     ),
-    { excludeTestServices: true, timeout: "30 seconds" }
+    { excludeTestServices: true }
   )(`${name}: what Celery once got wrong`, (it) => {
     const failed = <A, E1>(get: Effect.Effect<A, E1>) =>
       Effect.map(Effect.flip(get), (error) => (error as unknown as TaskFailed).excType)

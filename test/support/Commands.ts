@@ -3,6 +3,7 @@ import { Data, Effect } from "effect"
 import { spawn } from "node:child_process"
 import { accessSync } from "node:fs"
 import * as path from "node:path"
+import { real } from "./Server.ts"
 
 export class MissingCommand extends Data.TaggedError("MissingCommand")<{ readonly message: string }> {}
 
@@ -42,7 +43,7 @@ export const run = (
 
 /**
  * What a test needs of the system: a command or a file, and the Debian package that has it. Missing packages are installed when the
- * tests run as root where there is `apt-get`; elsewhere, and when that fails, the error says what to install.
+ * tests run as root where there is `apt-get`; elsewhere, and when that fails again and again, the error says what to install.
  */
 export const require = (packages: Readonly<Record<string, string>>): Effect.Effect<void, MissingCommand> =>
   Effect.suspend(() => {
@@ -56,6 +57,9 @@ export const require = (packages: Readonly<Record<string, string>>): Effect.Effe
     if (process.getuid?.() !== 0 || !present("apt-get")) return Effect.fail(refused(""))
     return install(names).pipe(
       Effect.catch(() => Effect.andThen(apt("update"), install(names))),
+      // A mirror that does not answer for a moment, or the lock of a neighbour's lists, for which apt does not wait.
+      Effect.tapError(({ message }) => (unknown.test(message) ? Effect.void : real(3_000))),
+      Effect.retry({ times: 9, while: ({ message }) => !unknown.test(message) }),
       Effect.mapError((error) => refused(`${error.message}\n`)),
       Effect.filterOrFail(
         () => absent(packages).length === 0,
@@ -64,6 +68,8 @@ export const require = (packages: Readonly<Record<string, string>>): Effect.Effe
       Effect.asVoid
     )
   })
+
+const unknown = /Unable to locate package/
 
 const absent = (packages: Readonly<Record<string, string>>): ReadonlyArray<string> =>
   Object.keys(packages).filter((command) => !present(command))
@@ -81,7 +87,7 @@ const present = (command: string): boolean =>
 const install = (names: ReadonlyArray<string>) => apt("install", "--yes", "--no-install-recommends", ...names)
 
 const apt = (...args: ReadonlyArray<string>) =>
-  run(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", ...args], {
+  run(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5", ...args], {
     // Runlevel 1 keeps a fresh package from starting the system's own server; it would hold the standard ports.
     env: { RUNLEVEL: "1", DEBIAN_FRONTEND: "noninteractive" }
   })

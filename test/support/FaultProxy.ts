@@ -106,6 +106,9 @@ const proxying = (target: Required<Target>, port: number) => {
     for (const one of waiting) if (one.holds(counts())) Deferred.doneUnsafe(one.held, Effect.void)
   }
   const blackHole = () => shapes.up.stall && shapes.down.stall
+  /** Ends that a black hole hides. */
+  const hidden = new Set<() => void>()
+  const hear = (end: () => void) => void (blackHole() ? hidden.add(end) : end())
 
   const follow = (socket: net.Socket) => {
     sockets.add(socket.setNoDelay(true))
@@ -160,7 +163,8 @@ const proxying = (target: Required<Target>, port: number) => {
         if (upstream !== undefined || blackHole()) return
         upstream = follow(net.connect({ ...target, allowHalfOpen: true }))
         pipes = { up: pipe("up", client, upstream), down: pipe("down", upstream, client) }
-        upstream.on("error", () => end("reset")).once("close", () => closed(upstream!))
+        // A broker that hears nothing gives up, too, and resets what it has not read.
+        upstream.on("error", () => hear(() => end("reset"))).once("close", () => hear(() => closed(upstream!)))
       },
       end
     }
@@ -172,13 +176,17 @@ const proxying = (target: Required<Target>, port: number) => {
     }
     connections.add(connection)
     follow(client.pause())
-      .on("error", () => end("reset"))
-      .once("close", () => closed(client))
+      .on("error", () => hear(() => end("reset")))
+      .once("close", () => hear(() => closed(client)))
     connection.connect()
     changed()
   }
 
   const apply = Effect.sync(() => {
+    if (!blackHole()) {
+      for (const end of hidden) end()
+      hidden.clear()
+    }
     for (const connection of connections) {
       connection.connect()
       connection.pipes?.up.changed()

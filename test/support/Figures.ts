@@ -24,6 +24,40 @@ export const timed = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<numb
     return Effect.map(work, () => performance.now() - began)
   })
 
+/**
+ * What comes on top of a bar where a broker answers, in milliseconds: alone it is kept by far, as its figure says; on a machine that has
+ * twenty other things to do nobody keeps it, and what is asserted is that nobody waits for a timeout or for ever.
+ */
+export const slack = 10_000
+
+/**
+ * The value, and the milliseconds in which others had the machine while it was made: what our own timers keep to, they keep to without
+ * those. The time in which this process itself computes is not among them.
+ */
+export const withStalls = <A, E, R>(
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<readonly [value: A, stalled: number], E, R> =>
+  Effect.suspend(() => {
+    let stalled = 0
+    let last = performance.now()
+    let used = process.cpuUsage()
+    const look = () => {
+      const now = performance.now()
+      const { system, user } = process.cpuUsage(used)
+      stalled += Math.max(0, now - last - Math.max(20, (user + system) / 1000))
+      last = now
+      used = process.cpuUsage()
+    }
+    const timer = setInterval(look, 10)
+    return Effect.ensuring(
+      Effect.map(work, (value) => {
+        look()
+        return [value, stalled] as const
+      }),
+      Effect.sync(() => clearInterval(timer))
+    )
+  })
+
 /** Of all TCP sockets of this machine, by their inodes. */
 const inodes = (): ReadonlySet<string> =>
   new Set(

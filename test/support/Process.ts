@@ -24,7 +24,7 @@ export interface Process {
   readonly kill: Effect.Effect<void>
   /** Writes a line to its stdin. The end of its stdin it never sees. */
   readonly say: (line: string) => Effect.Effect<void>
-  /** Waits for a line of its stdout or stderr that contains this, from the first one on; 30 s of real time if not told otherwise. */
+  /** Waits for a line of its stdout or stderr that contains this, from the first one on; 90 s of real time if not told otherwise. */
   readonly line: (text: string, milliseconds?: number) => Effect.Effect<string, Silent>
   /** What it said last: so many lines as are kept. */
   readonly lines: () => ReadonlyArray<string>
@@ -99,7 +99,7 @@ const running = (command: ReadonlyArray<string>, { env = {}, kept = 1_000 }: Opt
     // Not by the end of the guard's stdin: only a guard that lives can wait until the process has let go of its ports.
     kill: Effect.andThen(signal("SIGKILL"), Deferred.await(ended)),
     say: (line) => Effect.callback((resume) => void child.stdin.write(`${line}\n`, () => resume(Effect.void))),
-    line: (text, milliseconds = 30_000) =>
+    line: (text, milliseconds = 90_000) =>
       Effect.callback((resume) => {
         const known = lines.find((line) => line.includes(text))
         if (known !== undefined) return resume(Effect.succeed(known))

@@ -29,6 +29,8 @@ export interface Program {
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Waits for a line of its stdout that contains this, from the first one on. */
   readonly line: (text: string) => Effect.Effect<string, Unsaid>
+  /** What it has said on its stdout by now. */
+  readonly lines: () => ReadonlyArray<string>
   readonly ended: Effect.Effect<Ended>
 }
 
@@ -127,6 +129,7 @@ const running = (file: string, { args = [], env = {} }: Parameters<typeof start>
         waiting.add(one)
         return Deferred.await(one.said)
       }),
+    lines: () => [...lines],
     ended: Deferred.await(ended)
   }
   return { child, program, exited: Deferred.await(ended) }

@@ -41,7 +41,31 @@ export interface WorkerOptions {
   readonly kept?: Process.Options["kept"]
 }
 
-/** A Celery worker of this app, ready for tasks. */
+/**
+ * Over Redis a worker says that it is ready before it is subscribed to anything: a command that comes then is lost. `_handle_message` is told of
+ * each subscription when it is there.
+ */
+const reachable = `
+import sys as _sys
+from celery.signals import worker_ready as _worker_ready
+from kombu.utils.encoding import bytes_to_str as _text
+def _say():
+    _sys.__stdout__.write("hears remote control\\n")
+    _sys.__stdout__.flush()
+@_worker_ready.connect(weak=False)
+def _ready(sender, **_):
+    if sender.connection.transport.driver_type != "redis":
+        _say()
+from kombu.transport.redis import Channel as _Channel
+_handle = _Channel._handle_message
+def _handling(self, client, message):
+    if _text(message[0]) == "psubscribe" and ".pidbox" in _text(message[1]):
+        _say()
+    return _handle(self, client, message)
+_Channel._handle_message = _handling
+`
+
+/** A Celery worker of this app, ready for tasks and for remote control. */
 export const worker = ({
   code,
   args = [],
@@ -51,12 +75,13 @@ export const worker = ({
   Effect.gen(function* () {
     yield* installed
     const folder = yield* Server.folder
-    writeFileSync(path.join(folder, "apium_app.py"), code)
+    writeFileSync(path.join(folder, "apium_app.py"), reachable + code)
     const process = yield* Process.start(
       [python, "-m", "celery", "--workdir", folder, "-A", "apium_app", "worker", "--loglevel", "INFO", ...args],
       { env: env(more), kept }
     )
     yield* process.line(" ready.")
+    yield* process.line("hears remote control")
     return process
   })
 

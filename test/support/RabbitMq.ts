@@ -83,7 +83,10 @@ interface Access {
   readonly vhost: string
   /** `amqp://guest:guest@127.0.0.1:20001/vhost`; another port, as that of a `FaultProxy`, on request. */
   readonly url: (port?: number) => string
-  /** Closes all connections of the virtual host, as an administrator does: `connection.close` 320 with this text. How many there were. */
+  /**
+   * Closes all connections of the virtual host, as an administrator does: `connection.close` 320 with this text. How many there were. They
+   * are gone by now, and listed no more; those of clients that stand still may take longer than the 10 s that it waits.
+   */
   readonly closeConnections: (text?: string) => Asked<number>
   /** Of the whole node: with it, publishers are blocked. */
   readonly memoryAlarm: (on: boolean) => Asked<void>
@@ -167,7 +170,8 @@ export const start = ({ tls = false, management = false, config = [], erl = "" }
       RABBITMQ_LOGS: "-",
       RABBITMQ_PID_FILE: path.join(folder, "pid"),
       RABBITMQ_CONF_ENV_FILE: file("rabbitmq-env.conf"),
-      RABBITMQ_ADVANCED_CONFIG_FILE: file("advanced.config", "[]."),
+      // Fifteen seconds; rabbitmq.conf has no name for it.
+      RABBITMQ_ADVANCED_CONFIG_FILE: file("advanced.config", "[{rabbit, [{channel_operation_timeout, 60000}]}]."),
       RABBITMQ_ENABLED_PLUGINS_FILE: file("enabled_plugins", `[${plugins.join(",")}].`),
       // Its name without the ending.
       RABBITMQ_CONFIG_FILE: file(
@@ -177,6 +181,9 @@ export const start = ({ tls = false, management = false, config = [], erl = "" }
         // A small disk blocks publishers otherwise.
         "disk_free_limit.absolute = 50MB",
         `vm_memory_high_watermark.absolute = ${memory}`,
+        // Ten and five seconds are a limit for a machine of its own.
+        "handshake_timeout = 60000",
+        ...(secured === undefined ? [] : ["ssl_handshake_timeout = 60000"]),
         ...(secured === undefined ? [] : tlsLines(secured)),
         ...(managed === undefined ? [] : ["management.tcp.ip = 127.0.0.1", `management.tcp.port = ${managed}`]),
         ...config
@@ -227,6 +234,12 @@ export const access = (node: Node, vhost: string): Access => {
       })
     )
   const done = (erlang: string) => Effect.asVoid(evaluate(`${erlang}, ok`))
+  /** Asks again: while it looks, a queue or a connection may go, and a quorum queue may have no leader yet. */
+  const listed = <A>(erlang: string): Asked<ReadonlyArray<A>> =>
+    evaluate(erlang).pipe(
+      Effect.tapError(() => Server.real(50)),
+      Effect.retry({ times: 40 })
+    ) as Asked<ReadonlyArray<A>>
   const here = Erlang.text(vhost)
   return {
     node,
@@ -237,30 +250,26 @@ export const access = (node: Node, vhost: string): Access => {
       Effect.map(
         evaluate(`
           All = [Pid || [{pid, Pid}, {vhost, Host}] <- rabbit_networking:connection_info_all([pid, vhost]), Host =:= ${here}],
-          [rabbit_networking:close_connection(Pid, ${Erlang.text(why)}) || Pid <- All],
+          Ends = [monitor(process, Pid) || Pid <- All],
+          [(catch rabbit_networking:close_connection(Pid, ${Erlang.text(why)})) || Pid <- All],
+          [receive {'DOWN', End, _, _, _} -> ok after 10000 -> ok end || End <- Ends],
           length(All)`),
         Number
       ),
     memoryAlarm: (on) =>
       done(`vm_memory_monitor:set_vm_memory_high_watermark(${on ? "0.00001" : `{absolute, ${memory}}`})`),
     flush: done("ok = mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()]"),
-    queues: Effect.map(evaluate(Erlang.queuesOf(here)), (queues) => queues as ReadonlyArray<QueueState>),
-    connections: Effect.map(
-      evaluate(`
-        [(maps:without([timeout], maps:from_list(C)))#{heartbeat => proplists:get_value(timeout, C)}
-          || C <- rabbit_networking:connection_info_all([name, user, vhost, state, channels, timeout]),
-             proplists:get_value(vhost, C) =:= ${here}]`),
-      (connections) => connections as ReadonlyArray<ConnectionState>
-    ),
-    consumers: Effect.map(
-      evaluate(`
-        [#{queue => element(4, proplists:get_value(queue_name, C)),
-           tag => proplists:get_value(consumer_tag, C),
-           prefetch => proplists:get_value(prefetch_count, C),
-           ackRequired => proplists:get_value(ack_required, C)}
-          || C <- rabbit_amqqueue:consumers_all(${here})]`),
-      (consumers) => consumers as ReadonlyArray<ConsumerState>
-    ),
+    queues: listed<QueueState>(Erlang.queuesOf(here)),
+    connections: listed<ConnectionState>(`
+      [(maps:without([timeout], maps:from_list(C)))#{heartbeat => proplists:get_value(timeout, C)}
+        || C <- rabbit_networking:connection_info_all([name, user, vhost, state, channels, timeout]),
+           proplists:get_value(vhost, C) =:= ${here}]`),
+    consumers: listed<ConsumerState>(`
+      [#{queue => element(4, proplists:get_value(queue_name, C)),
+         tag => proplists:get_value(consumer_tag, C),
+         prefetch => proplists:get_value(prefetch_count, C),
+         ackRequired => proplists:get_value(ack_required, C)}
+        || C <- rabbit_amqqueue:consumers_all(${here})]`),
     addUser: (name, password, may = [".*", ".*", ".*"]) =>
       Effect.acquireRelease(
         done(

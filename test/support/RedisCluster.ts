@@ -36,9 +36,11 @@ const make = (options: Pick<Redis.Options, "appendfsync">) =>
       yield* node.command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
       yield* node.command("CLUSTER", "ADDSLOTSRANGE", ...slots[index]!)
     }
-    for (const other of nodes.slice(1)) {
-      const { bus, node } = other
-      yield* nodes[0]!.command("CLUSTER", "MEET", node.host, node.port, bus)
+    // Each with each: what they only hear of one another takes seconds.
+    for (const [index, one] of nodes.entries()) {
+      for (const { bus, node } of nodes.slice(index + 1)) {
+        yield* one.command("CLUSTER", "MEET", node.host, node.port, bus)
+      }
     }
     yield* Effect.forEach(nodes, ready, { discard: true })
     const ownerOn = (slot: number) => (node: ClusterNode) =>
@@ -81,7 +83,9 @@ const slots = [
 const start = (options: Pick<Redis.Options, "appendfsync">) =>
   Effect.gen(function* () {
     const bus = yield* Ports.free
-    const config = `--cluster-enabled yes --cluster-port ${bus} --cluster-node-timeout 2000 --cluster-require-full-coverage no`
+    // Redis' own, but said: a node that is held up for two seconds on a busy machine has not failed.
+    const timeout = "--cluster-node-timeout 15000"
+    const config = `--cluster-enabled yes --cluster-port ${bus} ${timeout} --cluster-require-full-coverage no`
     const { node, server } = yield* Redis.start({ ...options, config: config.split(" ") })
     const access = Redis.access(node, 0)
     return { ...access, server, bus, id: String(yield* access.command("CLUSTER", "MYID")) }

@@ -8,7 +8,7 @@ import * as Process from "./Process.ts"
 export interface Server {
   /** Waits until it is ready. Nothing when it runs. */
   readonly start: Effect.Effect<void, Process.Silent>
-  /** SIGTERM, and waits; SIGKILL when it takes longer than 20 s. */
+  /** SIGTERM, and waits; SIGKILL when it takes longer than 60 s. */
   readonly stop: Effect.Effect<void>
   /** SIGKILL, and waits until it is gone. */
   readonly kill: Effect.Effect<void>
@@ -24,7 +24,7 @@ export interface Options extends Process.Options {
   readonly command: ReadonlyArray<string>
   /** Part of the line with which it says that it is ready. */
   readonly ready: string
-  /** How long that may take, in milliseconds of real time: 60,000. */
+  /** How long that may take, in milliseconds of real time: 120,000. */
   readonly within?: number
 }
 
@@ -32,7 +32,7 @@ export interface Options extends Process.Options {
 export const start = ({
   command,
   ready,
-  within = 60_000,
+  within = 120_000,
   env
 }: Options): Effect.Effect<Server, Process.Silent, Scope.Scope> =>
   Effect.gen(function* () {
@@ -54,7 +54,7 @@ export const start = ({
         use((process) =>
           Effect.gen(function* () {
             yield* process.signal("SIGTERM")
-            yield* Effect.raceFirst(process.ended, Effect.andThen(real(20_000), process.kill))
+            yield* Effect.raceFirst(process.ended, Effect.andThen(real(60_000), process.kill))
           })
         ),
         gone

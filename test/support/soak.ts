@@ -72,7 +72,8 @@ export const carries: Effect.Effect<void, HubError, Transport | Scope.Scope> = E
       `slope ${bytes.toFixed(2)} bytes per message; resident, MiB: ${resident.map(Figures.mebibytes).join(", ")}`
   )
   assert.strictEqual(taken, messages)
-  assert.isBelow(bytes, Figures.growth)
+  // In short rounds a step of the heap's own, of two MiB on Bun, is as much.
+  assert.isBelow(bytes, Figures.growth * Figures.times(10, 3, 1))
   assert.isBelow(grown, mostResident)
 })
 
@@ -102,8 +103,14 @@ export const reconnects = <E>(
     const figures = yield* Effect.gen(function* () {
       const { declare, publish } = yield* Connection
       yield* declare({ queues: [left] })
+      let seen = 0
       const consuming = yield* Effect.forkChild(
-        Stream.runForEach(Consumer.stream([left], { prefetch: 5 }), (delivery) => delivery.ack)
+        Stream.runForEach(Consumer.stream([left], { prefetch: 5 }), (delivery) =>
+          Effect.andThen(
+            delivery.ack,
+            Effect.sync(() => void seen++)
+          )
+        )
       )
       const message = Message.make(new TextEncoder().encode("x"), { deliveryMode: "persistent" })
       const once = Effect.gen(function* () {
@@ -113,6 +120,10 @@ export const reconnects = <E>(
       })
       // The heap is flat from about 750 on: code that is compiled, and compiled again.
       for (let warm = 0; warm < Figures.times(100, 200, 800); warm++) yield* once
+      // The consumer is there again, too: what it is made of counts.
+      const before = seen
+      yield* publish(message, { exchange: "", routingKey: left.name })
+      yield* Figures.until(Effect.sync(() => seen > before))
       const at = {
         heap: yield* Figures.heap,
         sockets: Figures.sockets(),

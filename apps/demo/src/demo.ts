@@ -38,6 +38,9 @@ const introduction = (corpus: Corpus.Corpus, broker: string): ReadonlyArray<stri
   ]
 }
 
+/** An event may come so long after what it tells of: within milliseconds, but on a machine that has much else to do. */
+const late = "10 seconds"
+
 /** Sends everything and waits for every result. A task that failed is a finding too. */
 const work = Effect.fnUntraced(function* (corpus: Corpus.Corpus, eta: number, tally: Tally.Tally) {
   const begun = yield* Clock.currentTimeMillis
@@ -72,7 +75,7 @@ const work = Effect.fnUntraced(function* (corpus: Corpus.Corpus, eta: number, ta
   // A result may be here before the event that says so, and events may be lost.
   yield* Effect.timeoutOption(
     tally.until(() => tally.done() === tally.total()),
-    "1 second"
+    late
   )
   return { pages, failures, flakyRuns, late: reminded === undefined ? undefined : reminded - sent.due, elapsed }
 }, Effect.scoped)
@@ -89,7 +92,7 @@ const warmly = (tally: Tally.Tally) => {
       if (tally.total() === 0) return yield* Console.log("Stopped before anything was sent.")
       yield* Effect.timeoutOption(
         tally.until(() => tally.running() === 0),
-        "1 second"
+        late
       )
       yield* Console.log(
         `Stopped warmly: ${integer(finished)} finished before, ${integer(tally.done() - finished)} in flight were ` +

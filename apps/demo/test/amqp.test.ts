@@ -2,20 +2,20 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { until } from "../../../test/support/Figures.ts"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
 import { byEvents, inThree, patience, refused, sideBySide } from "./brokers.ts"
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })("pnpm demo over RabbitMQ", (it) => {
+layer(RabbitMq.shared, { excludeTestServices: true })("pnpm demo over RabbitMQ", (it) => {
   it.effect(
     "does all of it in one process, beside others that do the same, and touches nobody else's queue",
     () =>
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
         yield* sideBySide(rabbit.url(), rabbit.url().replace(":guest@", ":**@"))
-        for (const { name, ready, unacked } of yield* rabbit.queues) {
-          assert.match(name, /^(demo\.|celery_delayed)/)
-          assert.deepStrictEqual([ready, unacked], [0, 0])
-        }
+        // A queue counts what was acknowledged a moment after its connection was closed.
+        yield* until(Effect.map(rabbit.queues, (all) => all.every(({ ready, unacked }) => ready + unacked === 0)))
+        for (const { name } of yield* rabbit.queues) assert.match(name, /^(demo\.|celery_delayed)/)
       }),
     patience
   )

@@ -3,8 +3,8 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { demo, type Exit, Folder, start } from "./support.ts"
 
-/** A process starts, and its threads after it: a busy machine takes its time. */
-export const patience = 120_000
+/** Several processes start, one after the other, and their threads after them: a busy machine takes its time. */
+export const patience = 240_000
 
 const badText = Uint8Array.of(0x63, 0x61, 0x66, 0xe9, 0x0a)
 
@@ -49,6 +49,8 @@ export const inThree = (url: string, shown: RegExp, second: Readonly<Record<stri
     assert.match(told.stdout, /^Sent 5 tasks to the queue demo of /)
     assert.match(told.stdout, shown)
 
+    // It hears what there is from now on: its worker is there, and tells so every two seconds.
+    yield* Effect.promise(() => monitor.says(/worker-/))
     const again = yield* Effect.promise(() => demo(["producer", path, "--eta", "0"], { ...env, ...second }))
     assert.strictEqual(again.code, 0, again.stderr)
     yield* Effect.promise(() => monitor.says(/task-succeeded/))

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { demo, Folder, start, startIntoHead } from "./support.ts"
 
 /** A process starts, and its threads after it: a busy machine takes its time. */
-const patience = 60_000
+const patience = 120_000
 
 const latin1 = Uint8Array.of(0x63, 0x61, 0x66, 0xe9, 0x0a)
 

@@ -1,10 +1,12 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { renameSync } from "node:fs"
+import * as Commands from "../../../test/support/Commands.ts"
 import { Redis, RedisServer } from "../../../test/support/Redis.ts"
 import { byEvents, folderOf, inThree, patience, refused, sideBySide } from "./brokers.ts"
 import { start } from "./support.ts"
 
-layer(Redis.shared, { excludeTestServices: true, timeout: "60 seconds" })("pnpm demo over Redis", (it) => {
+layer(Redis.shared, { excludeTestServices: true })("pnpm demo over Redis", (it) => {
   it.effect(
     "does all of it in one process, beside others that do the same, and leaves nothing in their way",
     () =>
@@ -13,7 +15,8 @@ layer(Redis.shared, { excludeTestServices: true, timeout: "60 seconds" })("pnpm 
         yield* sideBySide(redis.url(), redis.url())
         const left = (yield* redis.command("KEYS", "*")) as ReadonlyArray<string>
         assert.deepStrictEqual(
-          left.filter((key) => !/^(apium\.|_kombu\.binding\.)/.test(key)),
+          // An answer to who had gone by then stays, as Kombu's does: each asks the other what it knows when it starts.
+          left.filter((key) => !/^(apium\.|_kombu\.binding\.)|\.reply\.celery\.pidbox$/.test(key)),
           []
         )
       }),
@@ -54,7 +57,7 @@ layer(Redis.shared, { excludeTestServices: true, timeout: "60 seconds" })("pnpm 
   )
 })
 
-layer(Redis.layer({ appendfsync: "always" }), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(Redis.layer({ appendfsync: "always" }), { excludeTestServices: true })(
   "pnpm demo over a Redis that dies",
   (it) => {
     it.effect(
@@ -68,14 +71,17 @@ layer(Redis.layer({ appendfsync: "always" }), { excludeTestServices: true, timeo
             Object.fromEntries(Array.from({ length: count }, (_, n) => [`page ${n}.txt`, "celery ".repeat(n + 1)]))
           )
           const env = { APIUM_BROKER_URL: url(), APIUM_BROKER_TRANSPORT_OPTIONS: '{"lease":3}' }
-          const first = start(["worker"], env)
-          yield* Effect.promise(() => first.says(/takes tasks/))
           const producer = start(["producer", path, "--eta", "4"], env)
+          yield* Effect.promise(() => producer.says(/^Sent 152 tasks/m))
+          // A pipe that nobody writes to: its task begins and does not end, so whenever the worker is killed, it is in the middle.
+          const stuck = `${path}/page 7.txt`
+          renameSync(stuck, `${path}/kept`)
+          yield* Commands.run(["mkfifo", stuck])
+          const first = start(["worker"], env)
           yield* Effect.promise(() => producer.says(/^page \d+\.txt: /m))
           first.kill()
           yield* Effect.promise(() => first.exit)
-          const before = (yield* Effect.promise(() => producer.says(/./))).split("\n").length
-          assert.isBelow(before, count)
+          renameSync(`${path}/kept`, stuck)
           yield* server.kill
           yield* server.start
           const second = start(["worker"], env)

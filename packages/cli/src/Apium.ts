@@ -9,31 +9,47 @@ import * as Layer from "effect/Layer"
 import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
 import * as Argv from "./Argv.ts"
 import * as BrokerUrl from "./BrokerUrl.ts"
-import * as Call from "./commands/Call.ts"
-import * as Control from "./commands/Control.ts"
-import * as Events from "./commands/Events.ts"
-import * as Inspect from "./commands/Inspect.ts"
-import * as Status from "./commands/Status.ts"
-import * as Worker from "./commands/Worker.ts"
 import { root } from "./Root.ts"
 import { version } from "./Version.ts"
 
-export const command = root.pipe(
+const named = root.pipe(
   Command.withDescription("Tasks in the wire format of Python's Celery: run workers, send tasks, see what they do"),
   Command.withExamples([
     { command: "apium call proj.add -A ./tasks.ts --args='[2,3]'", description: "Try a task out" },
     { command: "apium worker -A ./tasks.ts -c 10 -l info", description: "Run a worker" },
     { command: "apium inspect ping -A ./tasks.ts", description: "Who is there" }
-  ]),
-  Command.withSubcommands([
-    Worker.command,
-    Call.command,
-    Status.command,
-    Inspect.command,
-    Control.command,
-    Events.command
   ])
 )
+
+/** In the order of the help. */
+const commands = {
+  worker: () => import("./commands/Worker.ts"),
+  call: () => import("./commands/Call.ts"),
+  status: () => import("./commands/Status.ts"),
+  inspect: () => import("./commands/Inspect.ts"),
+  control: () => import("./commands/Control.ts"),
+  events: () => import("./commands/Events.ts")
+}
+
+const isName = (word: string | undefined): word is keyof typeof commands =>
+  word !== undefined && Object.hasOwn(commands, word)
+
+/** Those that these arguments may be for: who begins with the name of one needs no other's modules, unless it is to be completed. */
+const commandFor = (argv: ReadonlyArray<string>) => {
+  const [first] = argv
+  const loads =
+    isName(first) && !argv.some((word) => word.startsWith("--completions"))
+      ? [commands[first]]
+      : Object.values(commands)
+  return Effect.map(
+    Effect.promise(() => Promise.all(loads.map((load) => load()))),
+    (modules) =>
+      Command.withSubcommands(
+        named,
+        modules.map(({ command }) => command)
+      )
+  )
+}
 
 /** What is wrong with a command line is said with its words, and one of them may be a URL with a password. */
 const masked = (plain: CliOutput.Formatter): CliOutput.Formatter => ({
@@ -64,6 +80,6 @@ const config = CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version,
 
 export const run = (argv: ReadonlyArray<string>) =>
   Effect.provide(
-    Command.runWith(command, { version })(Argv.split(argv)),
+    Effect.flatMap(commandFor(argv), (command) => Command.runWith(command, { version })(Argv.split(argv))),
     Layer.mergeAll(formatter, CliOutput.layerPresenter(presenter), config)
   )

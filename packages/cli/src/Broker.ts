@@ -3,11 +3,8 @@
  * of `transports`, a result backend one line of `backends`.
  */
 import { Connection } from "@apium/hub/Connection"
-import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as AmqpUri from "@apium/protocol/amqp/AmqpUri"
 import * as RedisUri from "@apium/transport-redis/RedisUri"
-import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
-import * as RpcBackend from "@apium/worker/client/backends/RpcBackend"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
@@ -44,7 +41,10 @@ interface Kind<A, R = never> {
 const without = <A, R>({ options }: Place, layer: Reading<A, R>): Reading<A, R> =>
   options === "" ? layer : Result.fail("only a Redis takes transport options")
 
-/** Loaded when a URL asks for it, as `redisDoor` is. */
+/** The layer of a module that is loaded when a URL asks for it, as the doors are. */
+const layerFrom = <A, E, R>(load: () => Promise<{ readonly layer: Layer.Layer<A, E, R> }>): Layer.Layer<A, E, R> =>
+  Layer.unwrap(Effect.map(Effect.promise(load), ({ layer }) => layer))
+
 const amqpDoor = Effect.promise(() => import("@apium/transport-amqp/node"))
 
 const amqp: Kind<Connection> = {
@@ -112,16 +112,26 @@ const each = <A>(schemes: ReadonlyArray<string>, kind: A) => Object.fromEntries(
 const transports: Readonly<Record<string, Kind<Connection>>> = {
   memory: {
     local: true,
-    read: (place) => without(place, Result.succeed(Connection.layer.pipe(Layer.provide(MemoryTransport.layer))))
+    read: (place) => {
+      const transport = layerFrom(() => import("@apium/hub/memory/MemoryTransport"))
+      return without(place, Result.succeed(Connection.layer.pipe(Layer.provide(transport))))
+    }
   },
   ...each(["amqp", "amqps", "pyamqp"], amqp),
   ...each(redisSchemes, redis)
 }
 
 const backends: Readonly<Record<string, Kind<ResultBackend, Connection>>> = {
-  memory: { local: true, read: (place) => without(place, Result.succeed(MemoryBackend.layer)) },
+  memory: {
+    local: true,
+    read: (place) =>
+      without(place, Result.succeed(layerFrom(() => import("@apium/worker/client/backends/MemoryBackend"))))
+  },
   // Over the broker, to who sent the task and to nobody else.
-  rpc: { local: false, read: (place) => without(place, Result.succeed(RpcBackend.layer)) },
+  rpc: {
+    local: false,
+    read: (place) => without(place, Result.succeed(layerFrom(() => import("@apium/worker/client/backends/RpcBackend"))))
+  },
   ...each(redisSchemes, redisResults)
 }
 

@@ -1,8 +1,6 @@
 /** How messages are written and read, by the environment: Celery's settings, each with `APIUM_` before its name. */
-import { layerCompression } from "@apium/hub/node"
+import { layerCompression } from "@apium/hub/node/compression"
 import { Serializers } from "@apium/hub/Serializer"
-import * as Configuration from "@apium/worker/Configuration"
-import { layerMessages } from "@apium/worker/node"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -37,9 +35,21 @@ const told = Effect.gen(function* () {
 
 const refused = (text: string) => new UsageError({ text })
 
+/** Of twenty modules, for who says something. */
+const settings = Effect.promise(async () => {
+  const [Configuration, { layerMessages }] = await Promise.all([
+    import("@apium/worker/Configuration"),
+    import("@apium/worker/node/messages")
+  ])
+  return { Configuration, layerMessages }
+})
+
 /** For all that is sent and read; keys and certificates are read now. */
 export const layer: Effect.Effect<Layer.Layer<never>, UsageError> = Effect.gen(function* () {
-  const configuration = yield* Effect.mapError(Effect.fromResult(Configuration.decode(yield* told)), ({ problems }) =>
+  const found = yield* told
+  if (Object.keys(found).length === 0) return layerCompression
+  const { Configuration, layerMessages } = yield* settings
+  const configuration = yield* Effect.mapError(Effect.fromResult(Configuration.decode(found)), ({ problems }) =>
     refused(problems.map(({ key, text }) => `${variable(key)}: ${text}`).join("\n"))
   )
   const registry = yield* Effect.provide(Serializers, layerMessages(configuration)).pipe(

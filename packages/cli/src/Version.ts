@@ -1,4 +1,6 @@
 /** The version of this package, and of what `--version` says. */
-import { createRequire } from "node:module"
+import { readFileSync } from "node:fs"
 
-export const { version } = createRequire(import.meta.url)("../package.json") as { readonly version: string }
+export const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  readonly version: string
+}

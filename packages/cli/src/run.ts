@@ -1,6 +1,6 @@
 /** The door to the operating system: exit code out, and a reader that goes away. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { layerHost } from "@apium/worker/node"
+import { layerHost } from "@apium/worker/node/host"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
 import * as Console from "effect/Console"

@@ -1,16 +1,16 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { RabbitMq } from "../../../test/support/RabbitMq.ts"
-import { apium, fixture } from "./support/Cli.ts"
+import { answered, apium, fixture } from "./support/Cli.ts"
 import { start } from "./support/Process.ts"
 
 /** A process starts, and a busy machine takes its time. */
-const patience = 60_000
+const patience = 240_000
 
 const until = <E>(holds: Effect.Effect<boolean, E>): Effect.Effect<void, E> =>
   Effect.flatMap(holds, (held) => (held ? Effect.void : Effect.andThen(Effect.sleep("20 millis"), until(holds))))
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })("apium over RabbitMQ", (it) => {
+layer(RabbitMq.shared, { excludeTestServices: true })("apium over RabbitMQ", (it) => {
   it.effect(
     "a worker is called, asked, told, and stopped warmly, each by a command of its own",
     () =>
@@ -20,8 +20,8 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })("ap
         const worker = start(["worker", "-A", "tasks.ts", "-n", "one@%h", "-c1", "-l", "info", ...broker])
         yield* Effect.promise(() => worker.says("ready."))
 
-        const pinged = yield* apium(["inspect", "ping", "-j", ...broker])
-        assert.match(pinged.stdout, /^\{"one@[^"]+":\{"ok":"pong"\}\}\n$/)
+        const pinged = yield* answered(["inspect", "ping", "-j", ...broker])
+        assert.match(pinged.stdout, /^\{"one@[^"]+":\{"ok":"pong"\}\}\n$/, pinged.stderr)
 
         const called = yield* apium(["call", "proj.add", "--args=[2,3]", ...broker])
         assert.strictEqual(called.stderr, "")
@@ -37,11 +37,13 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })("ap
         results.signal("SIGTERM")
         assert.strictEqual((yield* Effect.promise(() => results.exit)).code, 0)
 
-        const limited = yield* apium(["control", "rate_limit", "proj.add", "10/m"], { APIUM_BROKER_URL: rabbit.url() })
-        assert.include(limited.stdout, "new rate limit set successfully")
+        const limited = yield* answered(["control", "rate_limit", "proj.add", "10/m"], {
+          APIUM_BROKER_URL: rabbit.url()
+        })
+        assert.include(limited.stdout, "new rate limit set successfully", limited.stderr)
 
         assert.strictEqual((yield* apium(["control", "shutdown", "-d", "two@nowhere", ...broker])).code, 0)
-        const stats = yield* apium(["inspect", "stats", ...broker])
+        const stats = yield* answered(["inspect", "stats", ...broker])
         assert.include(stats.stdout, "1 node online.")
         assert.notInclude(stats.stdout + pinged.stdout, "guest:guest")
 

@@ -15,7 +15,7 @@ class Signer extends Context.Service<Signer, Certificates.Certificate>()("test/S
 const call = (env: Readonly<Record<string, string>>) =>
   apium(["call", "proj.add", "--args=[2,3]", "-A", fixture("tasks")], env)
 
-layer(Signer.layer, { excludeTestServices: true, timeout: "30 seconds" })("the environment of apium", (it) => {
+layer(Signer.layer, { excludeTestServices: true })("the environment of apium", (it) => {
   it.effect("says how tasks are written", () =>
     Effect.gen(function* () {
       const env = {

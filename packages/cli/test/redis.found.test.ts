@@ -3,10 +3,10 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { RedisCluster } from "../../../test/support/RedisCluster.ts"
 import { masterName, RedisSentinel } from "../../../test/support/RedisSentinel.ts"
-import { apium } from "./support/Cli.ts"
+import { answered, apium } from "./support/Cli.ts"
 import { start } from "./support/Process.ts"
 
-const patience = 60_000
+const patience = 240_000
 
 /** A task goes there and its result comes back. */
 const there = Effect.fnUntraced(function* (env: Readonly<Record<string, string>>) {
@@ -14,12 +14,13 @@ const there = Effect.fnUntraced(function* (env: Readonly<Record<string, string>>
   yield* Effect.promise(() => worker.says("ready."))
   const called = yield* apium(["call", "proj.add", "--args=[2,3]", "--wait"], env)
   assert.deepStrictEqual(called, { code: 0, stdout: "5\n", stderr: "" })
-  assert.include((yield* apium(["inspect", "ping"], env)).stdout, "1 node online.")
+  const pinged = yield* answered(["inspect", "ping"], env)
+  assert.include(pinged.stdout, "1 node online.", pinged.stderr)
   worker.signal("SIGTERM")
   assert.strictEqual((yield* Effect.promise(() => worker.exit)).code, 0)
 })
 
-layer(RedisSentinel.layer(), { excludeTestServices: true, timeout: "60 seconds" })("apium and Sentinel", (it) => {
+layer(RedisSentinel.layer(), { excludeTestServices: true })("apium and Sentinel", (it) => {
   it.effect(
     "runs tasks on the master, which needs a name, and says what a Sentinel is not",
     () =>
@@ -42,7 +43,7 @@ layer(RedisSentinel.layer(), { excludeTestServices: true, timeout: "60 seconds" 
   )
 })
 
-layer(RedisCluster.layer, { excludeTestServices: true, timeout: "60 seconds" })("apium and a Redis Cluster", (it) => {
+layer(RedisCluster.layer, { excludeTestServices: true })("apium and a Redis Cluster", (it) => {
   it.effect(
     "runs tasks on the node that has their hash tag, and says that it needs one",
     () =>

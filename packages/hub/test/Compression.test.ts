@@ -2,7 +2,7 @@ import * as Compression from "@apium/hub/Compression"
 import type { HubError } from "@apium/hub/HubError"
 import { codecs, layerCompression } from "@apium/hub/node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 
 const reasonOf = <A>(effect: Effect.Effect<A, HubError>) => Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
@@ -224,19 +224,30 @@ describe("compression", () => {
 
   it.live("can be interrupted, and stops reading", () =>
     Effect.gen(function* () {
+      const reads = yield* Deferred.make<void>()
       let cancelled = false
+      const stream = () =>
+        new ReadableStream<Uint8Array<ArrayBuffer>>(
+          {
+            pull: () => {
+              Deferred.doneUnsafe(reads, Effect.void)
+              return new Promise(() => {})
+            },
+            cancel: () => void (cancelled = true)
+          },
+          // Nothing is pulled before somebody reads.
+          { highWaterMark: 0 }
+        )
       const endless: Compression.Codec = {
         contentType: "application/x-endless",
-        compress: () =>
-          new ReadableStream({ pull: () => new Promise(() => {}), cancel: () => void (cancelled = true) }),
-        decompress: () =>
-          new ReadableStream({ pull: () => new Promise(() => {}), cancel: () => void (cancelled = true) })
+        compress: stream,
+        decompress: stream
       }
       const fiber = yield* Compression.decompress("application/x-endless", sample).pipe(
         Effect.provideService(Compression.Compressions, Compression.registry([endless])),
         Effect.forkChild
       )
-      yield* Effect.repeat(Effect.yieldNow, { times: 5 })
+      yield* Deferred.await(reads)
       yield* Fiber.interrupt(fiber)
       assert.isTrue(cancelled)
     })

@@ -24,7 +24,7 @@ const test = <A, E>(
   name: string,
   effect: Effect.Effect<A, E, Connection | Script | MemoryBroker | Scope.Scope>,
   options: Options = {}
-) => it.effect(name, () => effect.pipe(Effect.provide(layerOf(options))), 30_000)
+) => it.effect(name, () => effect.pipe(Effect.provide(layerOf(options)), Random.withSeed(name)))
 
 /** Moves the time on until this is done. */
 const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>, most = 200) =>

@@ -19,7 +19,7 @@ const layer = Connection.layerWith({}).pipe(Layer.provideMerge(Script.layer()))
 const test = <A, E>(
   name: string,
   effect: Effect.Effect<A, E, Connection | Script | MemoryTransport.MemoryBroker | Scope.Scope>
-) => it.effect(name, () => effect.pipe(Effect.provide(layer)), 30_000)
+) => it.effect(name, () => effect.pipe(Effect.provide(layer), Random.withSeed(name)))
 
 const queue = HubQueue.make("q")
 const send = (texts: ReadonlyArray<string>, to = queue) =>
@@ -543,6 +543,6 @@ describe("Consumer.run", () => {
         )
         assert.isAbove(steps, 100)
       }),
-    60_000
+    120_000
   )
 })

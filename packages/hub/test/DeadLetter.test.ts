@@ -3,7 +3,7 @@ import * as DeadLetter from "@apium/hub/DeadLetter"
 import * as MemoryTransport from "@apium/hub/memory/MemoryTransport"
 import * as HubQueue from "@apium/hub/Queue"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, type Scope } from "effect"
+import { Effect, Fiber, Layer, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { drain, message, settle, textOf } from "./support/messages.ts"
 
@@ -12,7 +12,7 @@ const layer = Connection.layer.pipe(Layer.provideMerge(MemoryTransport.layer))
 const test = <A, E>(
   name: string,
   effect: Effect.Effect<A, E, Connection | MemoryTransport.MemoryBroker | Scope.Scope>
-) => it.effect(name, () => effect.pipe(Effect.provide(layer)))
+) => it.effect(name, () => effect.pipe(Effect.provide(layer), Random.withSeed(name)))
 
 const from = (queue: string) =>
   Effect.flatMap(Connection, (connection) => connection.use((channel) => drain(channel, queue)))

@@ -10,7 +10,7 @@ import * as HubQueue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import { Transport } from "@apium/hub/Transport"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, Layer, pipe, Queue, type Scope, Stream } from "effect"
+import { Clock, Deferred, Effect, Fiber, Layer, pipe, Queue, Random, type Scope, Stream } from "effect"
 import { TestClock, TestConsole } from "effect/testing"
 import { cut, settle } from "./support/links.ts"
 
@@ -27,7 +27,7 @@ const OneLinkOnly = Layer.effect(
 ).pipe(Layer.provideMerge(MemoryTransport.layer))
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Layer.Success<typeof Broker> | Scope.Scope>) =>
-  it.effect(name, () => effect.pipe(Effect.provide(Broker)))
+  it.effect(name, () => effect.pipe(Effect.provide(Broker), Random.withSeed(name)))
 
 const pong = (method: string) =>
   method === "ping" ? Effect.succeed({ ok: "pong" }) : Effect.fail(new Mailbox.UnknownMethod({ method }))

@@ -21,7 +21,7 @@ const openChannel = Effect.flatMap(
 const test = <A, E>(
   name: string,
   effect: Effect.Effect<A, E, Transport | MemoryTransport.MemoryBroker | Scope.Scope>
-) => it.effect(name, () => effect.pipe(Effect.provide(MemoryTransport.layer)), 30_000)
+) => it.effect(name, () => effect.pipe(Effect.provide(MemoryTransport.layer)))
 
 const activeFibers = Effect.map(
   Metric.snapshot,
@@ -388,6 +388,6 @@ describe("an interruption at any step", () => {
         )
         assert.isAbove(steps, 50)
       }),
-    60_000
+    120_000
   )
 })

@@ -5,7 +5,7 @@ import * as Producer from "@apium/hub/Producer"
 import * as HubQueue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, pipe, Schema, type Scope } from "effect"
+import { Effect, Fiber, Layer, pipe, Random, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { drain, settle } from "./support/messages.ts"
 import { Script, unreachable } from "./support/ScriptedTransport.ts"
@@ -13,7 +13,7 @@ import { Script, unreachable } from "./support/ScriptedTransport.ts"
 const layer = Connection.layerWith({ patience: "10 seconds" }).pipe(Layer.provideMerge(Script.layer()))
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Connection | Script | MemoryBroker | Scope.Scope>) =>
-  it.effect(name, () => effect.pipe(Effect.provide(layer)))
+  it.effect(name, () => effect.pipe(Effect.provide(layer), Random.withSeed(name)))
 
 const queue = HubQueue.make("q")
 const take = Effect.flatMap(Connection, (connection) => connection.use((channel) => drain(channel, "q")))

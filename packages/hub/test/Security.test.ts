@@ -143,7 +143,7 @@ layer(Keys.layer, { timeout: "60 seconds" })("a signed message", (it) => {
         )
         assert.strictEqual(accepted, 0)
       }),
-    60_000
+    120_000
   )
 
   it.effect("of a signer nobody knows is refused, and so is one that names another", () =>

@@ -6,14 +6,14 @@ import * as HubQueue from "@apium/hub/Queue"
 import * as Serializer from "@apium/hub/Serializer"
 import * as SimpleQueue from "@apium/hub/SimpleQueue"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, pipe, Schema, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, pipe, Random, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { cut, settle } from "./support/links.ts"
 
 const Broker = Connection.layer.pipe(Layer.provideMerge(MemoryTransport.layer))
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Layer.Success<typeof Broker> | Scope.Scope>) =>
-  it.effect(name, () => effect.pipe(Effect.provide(Broker)))
+  it.effect(name, () => effect.pipe(Effect.provide(Broker), Random.withSeed(name)))
 
 const messageCount = (queue: string) =>
   Effect.flatMap(Connection, (connection) =>

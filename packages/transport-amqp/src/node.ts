@@ -11,7 +11,7 @@
  */
 import { Connection, type Options as ConnectionOptions } from "@apium/hub/Connection"
 import { HubError, TlsFailed } from "@apium/hub/HubError"
-import { layerCompression } from "@apium/hub/node"
+import { layerCompression } from "@apium/hub/node/compression"
 import type { Transport } from "@apium/hub/Transport"
 import type { AmqpUri, InvalidUri, Tls } from "@apium/protocol/amqp/AmqpUri"
 import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"

@@ -9,6 +9,7 @@ const layer = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layerTransport(
 )
 
 TransportSuite.suite("RabbitMQ", layer, {
+  timeout: "3 minutes",
   skip: {
     "a requeued message goes behind those that wait":
       "RabbitMQ's classic queues put it back where it was, if that place is still there"

@@ -6,7 +6,9 @@ import * as Method from "@apium/protocol/amqp/Method"
 import * as FakeBroker from "@apium/transport-amqp/testing/FakeBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { print, times } from "../../../test/support/Figures.ts"
+import { settle } from "./support/Fake.ts"
 import { random } from "./support/Walk.ts"
 
 const message = Message.make(new Uint8Array(10))
@@ -97,29 +99,33 @@ describe("confirms", () => {
           `${count} publishes: each settled once, ${nacked} nacked, ${lost} with their link; at most ${most} at once`
         )
       }),
-    120_000
+    300_000
   )
 })
 
 describe("requests", () => {
-  it.live("one that is not answered in time fails with its name, and ends its channel and no other", () =>
+  it.effect("one that is not answered in time fails with its name, and ends its channel and no other", () =>
     Effect.gen(function* () {
       const fake = yield* FakeBroker.FakeBroker
       const connection = yield* Effect.flatMap(Transport, ({ connect }) => connect)
       const channel = yield* connection.channel
       const other = yield* connection.channel
       fake.on("queue.declare", (method) => (method.queue === "mute" ? FakeBroker.silence : undefined))
-      const began = performance.now()
       const waiting = yield* Effect.forkChild(Effect.flip(channel.queueDelete("never-asked-for")), {
         startImmediately: false
       })
-      const { reason } = yield* Effect.flip(channel.queueDeclare(HubQueue.make("mute")))
-      const took = performance.now() - began
+      const muted = yield* Effect.forkChild(Effect.flip(channel.queueDeclare(HubQueue.make("mute"))), {
+        startImmediately: true
+      })
+      yield* settle
+      yield* TestClock.adjust("399 millis")
+      assert.isUndefined(muted.pollUnsafe())
+      // It is found up to a quarter late.
+      yield* TestClock.adjust("101 millis")
+      const { reason } = yield* Fiber.join(muted)
       assert.strictEqual(reason._tag, "ConnectionLost")
       if (reason._tag === "ConnectionLost") assert.strictEqual(reason.cause, "requestTimeout")
       assert.include(reason.message, "queue.declare")
-      assert.isAtLeast(took, 400)
-      assert.isBelow(took, 1500)
       // Whoever came behind it hears the same.
       assert.strictEqual((yield* Fiber.join(waiting)).reason, reason)
       assert.strictEqual((yield* Effect.flip(channel.closed)).reason, reason)
@@ -127,27 +133,38 @@ describe("requests", () => {
     }).pipe(Effect.scoped, Effect.provide(FakeBroker.layer({ transport: { requestTimeout: "400 millis" } })))
   )
 
-  it.live("one that waits behind another counts from when it is sent, and while the broker blocks nobody is late", () =>
-    Effect.gen(function* () {
-      const fake = yield* FakeBroker.FakeBroker
-      const connection = yield* Effect.flatMap(Transport, ({ connect }) => connect)
-      const channel = yield* connection.channel
-      fake.on("queue.declare", FakeBroker.delay("250 millis"))
-      const names = yield* Effect.forEach(
-        ["a", "b", "c", "d"],
-        (name) => Effect.map(channel.queueDeclare(HubQueue.make(name)), (info) => info.name),
-        { concurrency: "unbounded" }
-      )
-      assert.deepStrictEqual(names, ["a", "b", "c", "d"])
-      fake.on("queue.declare", undefined)
-      yield* Effect.ignore(channel.publish(message, { exchange: "", routingKey: "a" }))
-      yield* fake.block("low on memory")
-      // It reads nothing more of who publishes, and this is answered when it does again.
-      yield* Effect.forkChild(channel.publish(message, { exchange: "", routingKey: "a" }))
-      const late = yield* Effect.forkChild(channel.queueDeclare(HubQueue.make("late")))
-      yield* Effect.sleep("1 second")
-      yield* fake.unblock
-      assert.strictEqual((yield* Fiber.join(late)).name, "late")
-    }).pipe(Effect.scoped, Effect.provide(FakeBroker.layer({ transport: { requestTimeout: "400 millis" } })))
+  it.effect(
+    "one that waits behind another counts from when it is sent, and while the broker blocks nobody is late",
+    () =>
+      Effect.gen(function* () {
+        const fake = yield* FakeBroker.FakeBroker
+        const connection = yield* Effect.flatMap(Transport, ({ connect }) => connect)
+        const channel = yield* connection.channel
+        fake.on("queue.declare", FakeBroker.delay("250 millis"))
+        const declaring = yield* Effect.forkChild(
+          Effect.forEach(
+            ["a", "b", "c", "d"],
+            (name) => Effect.map(channel.queueDeclare(HubQueue.make(name)), (info) => info.name),
+            { concurrency: "unbounded" }
+          )
+        )
+        for (let turn = 0; turn < 4; turn++) {
+          yield* settle
+          yield* TestClock.adjust("250 millis")
+        }
+        assert.deepStrictEqual(yield* Fiber.join(declaring), ["a", "b", "c", "d"])
+        fake.on("queue.declare", undefined)
+        yield* Effect.ignore(channel.publish(message, { exchange: "", routingKey: "a" }))
+        yield* fake.block("low on memory")
+        // It reads nothing more of who publishes, and this is answered when it does again.
+        yield* Effect.forkChild(channel.publish(message, { exchange: "", routingKey: "a" }), { startImmediately: true })
+        const late = yield* Effect.forkChild(channel.queueDeclare(HubQueue.make("late")), { startImmediately: true })
+        yield* settle
+        yield* TestClock.adjust("10 seconds")
+        yield* settle
+        assert.isUndefined(late.pollUnsafe())
+        yield* fake.unblock
+        assert.strictEqual((yield* Fiber.join(late)).name, "late")
+      }).pipe(Effect.scoped, Effect.provide(FakeBroker.layer({ transport: { requestTimeout: "400 millis" } })))
   )
 })

@@ -99,7 +99,7 @@ describe("settling", () => {
         assert.strictEqual((yield* late) - before, count)
         yield* print(`${count} settled twice at once: ${frames} frames, 0 of them for a tag that was settled`)
       }).pipe(Effect.scoped, Effect.provide(recorded)),
-    120_000
+    300_000
   )
 
   it.live(
@@ -133,7 +133,7 @@ describe("settling", () => {
           }).pipe(Effect.scoped, Effect.provide(recorded)),
         { discard: true }
       ),
-    60_000
+    300_000
   )
 
   it.live(
@@ -178,7 +178,7 @@ describe("settling", () => {
         yield* print(`${rounds}000 settled past one that is held: ${mebibytes(grown)} MiB more`)
         assert.isBelow(grown, rounds * 1000 * growth)
       }).pipe(Effect.scoped, Effect.provide(FakeBroker.layer())),
-    60_000
+    300_000
   )
 
   it.live("what was delivered on a link that is gone is not settled on the next one, and comes again", () =>
@@ -235,6 +235,6 @@ describe("settling", () => {
         )
         assert.isAbove(steps, 5)
       }),
-    60_000
+    300_000
   )
 })

@@ -33,7 +33,7 @@ describe("the window of a consumer", () => {
         }
         yield* print(`${total.settled} settled under ${total.changes} changes, none beyond the bound`)
       }),
-    120_000
+    300_000
   )
 
   it.live("costs a few requests when the bound changes under load, and then none", () =>

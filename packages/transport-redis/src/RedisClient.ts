@@ -47,8 +47,7 @@ const shortLife = 1500
 /** Channels of one `SUBSCRIBE`: Redis takes about 5 ms for them. */
 const most = 10_000
 
-/** Beginnings of replies of a server that will take what it does not take now: no other link would help. */
-const later = /^(?:LOADING|BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b/
+const isLater = ({ reason }: HubError): boolean => reason._tag === "ConnectionLost" && errors.isLater(reason.text)
 
 /** One link. What it subscribes to, it leaves with its scope. */
 interface Live {
@@ -124,15 +123,18 @@ export const make = Effect.fnUntraced(function* (
       Effect.forever(
         Effect.andThen(
           Effect.sleep(every),
-          Effect.timeoutOrElse(Effect.mapError(link.redis.send("PING"), hubError), {
-            duration: grace,
-            orElse: () =>
-              Effect.fail(
-                new HubError({
-                  reason: new ConnectionLost({ cause: "heartbeat", text: `Redis did not answer within ${grace} ms` })
-                })
-              )
-          })
+          Effect.timeoutOrElse(
+            Effect.catchIf(Effect.mapError(link.redis.send("PING"), hubError), isLater, () => Effect.void),
+            {
+              duration: grace,
+              orElse: () =>
+                Effect.fail(
+                  new HubError({
+                    reason: new ConnectionLost({ cause: "heartbeat", text: `Redis did not answer within ${grace} ms` })
+                  })
+                )
+            }
+          )
         )
       )
     )
@@ -208,9 +210,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.catch(work(link), (error) => {
         const failure = hubError(error)
         const failed = Effect.fail(failure)
-        return failure.reason._tag === "ConnectionLost" && !later.test(failure.reason.text)
-          ? Effect.andThen(link.cut, failed)
-          : failed
+        return failure.reason._tag === "ConnectionLost" && !isLater(failure) ? Effect.andThen(link.cut, failed) : failed
       })
     ).pipe(Effect.mapError((cause) => new Redis.RedisError({ cause })))
 

@@ -11,7 +11,7 @@
  */
 import { Connection, type Options as ConnectionOptions } from "@apium/hub/Connection"
 import type { HubError } from "@apium/hub/HubError"
-import { layerCompression } from "@apium/hub/node"
+import { layerCompression } from "@apium/hub/node/compression"
 import type { Subscriptions } from "@apium/hub/Subscriptions"
 import type { Transport } from "@apium/hub/Transport"
 import * as Effect from "effect/Effect"

@@ -8,12 +8,12 @@ import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Schema } from "effect"
 import { message, part } from "../../../test/support/BackendSuite.ts"
 import * as FaultProxy from "../../../test/support/FaultProxy.ts"
-import { print, spread, timed, times } from "../../../test/support/Figures.ts"
+import { print, slack, spread, timed, times } from "../../../test/support/Figures.ts"
 import { Redis as Server, RedisServer } from "../../../test/support/Redis.ts"
 import { ids, open, subscribed, waitAll } from "./support/backends.ts"
 import * as stores from "./support/stores.ts"
 
-layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, timeout: "3 minutes" })(
   "results in a Redis that fails",
   (it) => {
     it.effect(
@@ -46,7 +46,7 @@ layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, time
             `redis restart: ${count}/${count} results arrived; stored ${Math.round(stored)} ms after the start, the last heard after ${Math.round(performance.now() - began)} ms`
           )
         }),
-      60_000
+      180_000
     )
 
     it.effect(
@@ -91,7 +91,7 @@ layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, time
             `results away: ${count}/${count} stored, ${runs} runs; the last ${Math.round(took)} ms after the start`
           )
         }),
-      60_000
+      180_000
     )
 
     it.effect(
@@ -101,7 +101,7 @@ layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, time
           const server = yield* Server
           const backend = yield* open(server.url(), {}, { backoff: { base: "20 millis", cap: "100 millis" } })
           const worker = yield* open(server.url(), {}, { backoff: { base: "20 millis", cap: "100 millis" } })
-          const kills = times(15, 50)
+          const kills = times(15, 25, 50)
           const took: Array<number> = []
           for (let kill = 0; kill < kills; kill++) {
             const all = ids(`kill-${kill}`, 20)
@@ -117,7 +117,7 @@ layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, time
           }
           yield* print(`CLIENT KILL x${kills}: 0 of ${kills * 20} results missed; p50/p95/max ${spread(took)} ms`)
         }),
-      60_000
+      180_000
     )
 
     it.effect(
@@ -142,7 +142,7 @@ layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, time
           yield* subscribed(0)
           yield* print(`instant results: 0 of ${count} hung`)
         }),
-      60_000
+      180_000
     )
 
     it.effect(
@@ -165,12 +165,12 @@ layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, time
             )
           )
           const healed = yield* timed(Effect.andThen(proxy.heal, Fiber.joinAll(waiting)))
-          assert.isBelow(noticed, 5000)
+          assert.isBelow(noticed, 5000 + slack)
           yield* print(
             `black hole: tried anew after ${Math.round(noticed)} ms, ${all.length} results read ${Math.round(healed)} ms after its end`
           )
         }),
-      30_000
+      180_000
     )
 
     it.effect("a script that Redis forgot is loaded again", () =>

@@ -2,18 +2,28 @@
 import * as Redis from "@apium/transport-redis/node"
 import { RedisBackend, ResultBackend } from "@apium/worker"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Queue } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Queue } from "effect"
 import { Redis as EffectRedis } from "effect/persistence"
 import { message } from "../../../test/support/BackendSuite.ts"
 import { growth, heap, mebibytes, print, slope, timed, times } from "../../../test/support/Figures.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { clients, ids, open, subscribed, waitAll } from "./support/backends.ts"
 import * as monitor from "./support/monitor.ts"
+import * as stores from "./support/stores.ts"
 
 /** What the test itself asks, and signs of life. */
 const noise = new Set(["EVAL", "HELLO", "PING", "PUBSUB"])
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "60 seconds" })("one connection to listen with", (it) => {
+/** All its connections are there, and nothing is awaited. */
+const connected = (backend: ResultBackend["Service"]) =>
+  Effect.gen(function* () {
+    const waiting = yield* Effect.forkChild(backend.wait("first"), { startImmediately: true })
+    yield* subscribed(1)
+    yield* Fiber.interrupt(waiting)
+    yield* subscribed(0)
+  })
+
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("one connection to listen with", (it) => {
   it.effect(
     "is enough for 10,000 pending results, and is asked for nothing when none is awaited any more",
     () =>
@@ -31,15 +41,15 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "60 seconds" })("one
         /** What is in use while they wait, and behind it. */
         const round = Effect.gen(function* () {
           const { waiting } = yield* fill
-          assert.strictEqual(yield* clients("pubsub"), 1)
-          assert.strictEqual(yield* clients("normal"), 2)
+          yield* stores.until(Effect.map(clients("pubsub"), (count) => count === 1))
+          yield* stores.until(Effect.map(clients("normal"), (count) => count === 2))
           const full = yield* heap
           yield* Fiber.interruptAll(waiting)
           yield* subscribed(0)
           return full
         })
         const sizes: Array<{ readonly full: number; readonly left: number }> = []
-        for (let turn = 0; turn < times(3, 12); turn++) {
+        for (let turn = 0; turn < times(3, 6, 12); turn++) {
           const full = yield* round
           sizes.push({ full, left: yield* heap })
         }
@@ -60,6 +70,31 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "60 seconds" })("one
           `10,000 pending results: 1 subscriber; awaited in ${Math.round(took)} ms, stored in ${Math.round(store)} ms (${Math.round(10_000_000 / store)}/s), heard ${Math.round(heard)} ms later`
         )
       }),
+    180_000
+  )
+
+  it.effect(
+    "is kept while the server is busy with a script: it says so to whoever asks, and is there",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const redis = Context.get(yield* Layer.build(Redis.layerRedis(server.url())), EffectRedis.Redis)
+        const heard = yield* redis.subscribe("kept")
+        yield* subscribed(1)
+        const id = yield* redis.send<number>("CLIENT", "ID")
+        yield* server.command("CONFIG", "SET", "busy-reply-threshold", 100)
+        const script = yield* Effect.forkChild(Effect.exit(server.command("EVAL", "while true do end", 0)))
+        yield* stores.until(Effect.map(Effect.exit(server.command("PING")), Exit.isFailure))
+        // Longer than the second after which a link is asked whether it lives, and the two that it is given to answer.
+        yield* Effect.sleep("4 seconds")
+        const { cause } = yield* Effect.flip(redis.send("GET", "any"))
+        assert.match(String(cause), /BUSY/)
+        yield* server.command("SCRIPT", "KILL")
+        yield* Fiber.join(script)
+        yield* server.command("PUBLISH", "kept", "1")
+        assert.deepStrictEqual(yield* Queue.take(heard), { channel: "kept", message: "1" })
+        assert.strictEqual(yield* redis.send<number>("CLIENT", "ID"), id)
+      }),
     60_000
   )
 
@@ -73,7 +108,7 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "60 seconds" })("one
       const two = yield* subscribe("two")
       const waiting = yield* Effect.forkChild(backend.wait("shared"), { startImmediately: true })
       yield* subscribed(3)
-      assert.strictEqual(yield* clients("pubsub"), 1)
+      yield* stores.until(Effect.map(clients("pubsub"), (count) => count === 1))
       yield* server.command("PUBLISH", "one", "1")
       yield* server.command("PUBLISH", "two", "2")
       assert.deepStrictEqual(yield* Queue.take(one), { channel: "one", message: "1" })
@@ -94,10 +129,7 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "60 seconds" })("one
     Effect.gen(function* () {
       const server = yield* Server
       const backend = yield* open(server.url())
-      // Its connections are there.
-      yield* backend.store(message("first"))
-      yield* backend.wait("first")
-      yield* subscribed(0)
+      yield* connected(backend)
       const all = ids("turn", 500)
       const keys = all.map((id) => `celery-task-meta-${id}`)
       const { asked } = yield* monitor.during(
@@ -114,6 +146,32 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "60 seconds" })("one
         ["SUBSCRIBE", "MGET", "UNSUBSCRIBE"].map((command) => [command, keys.toSorted()])
       )
     })
+  )
+
+  it.effect(
+    "a result that is there is read by one command, and one that is not is subscribed to before it is read again",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* Server
+        const backend = yield* open(server.url())
+        yield* connected(backend)
+        yield* backend.store(message("there"))
+        const { asked } = yield* monitor.during(
+          Effect.gen(function* () {
+            yield* backend.wait("there")
+            const waiting = yield* Effect.forkChild(backend.wait("late"), { startImmediately: true })
+            yield* subscribed(1)
+            yield* Fiber.interrupt(waiting)
+            yield* subscribed(0)
+          })
+        )
+        assert.deepStrictEqual(
+          asked
+            .filter(({ command }) => !noise.has(command))
+            .map(({ args, command }) => `${command} ${args.join(" ").replaceAll("celery-task-meta-", "")}`),
+          ["MGET there", "MGET late", "SUBSCRIBE late", "MGET late", "UNSUBSCRIBE late"]
+        )
+      })
   )
 
   it.effect("results that come in one turn are one script", () =>

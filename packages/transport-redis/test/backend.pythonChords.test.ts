@@ -2,15 +2,13 @@
 import * as Result from "@apium/protocol/celery/ResultMessage"
 import { ResultBackend } from "@apium/worker"
 import type { Part } from "@apium/worker/client/ResultBackend"
-import { assert, layer, vi } from "@effect/vitest"
-import { Effect } from "effect"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Option } from "effect"
 import { part } from "../../../test/support/BackendSuite.ts"
+import { Redis as Server } from "../../../test/support/Redis.ts"
 import { failure, python, World } from "./support/celery.ts"
 
-// A Python that starts takes a second, and more on a machine that has much to do.
-vi.setConfig({ testTimeout: 30_000 })
-
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a chord with Python's Celery", (it) => {
+layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a chord with Python's Celery", (it) => {
   /** A chord of six: the even parts are for its worker, the odd ones for ours. */
   const chordOf = (queue: string) =>
     python<{ readonly group: string; readonly body: string; readonly parts: ReadonlyArray<string> }>(
@@ -64,7 +62,7 @@ print(json.dumps({"group": sent.parent.id, "body": sent.id, "parts": [r.id for r
         assert.isFalse(yield* count(3, {}))
         assert.isFalse(yield* count(5, last))
         yield* python(
-          `print(json.dumps(app.control.add_consumer(args[0], destination=["py@here"], reply=True, timeout=9)))`,
+          `print(json.dumps(app.control.add_consumer(args[0], destination=["py@here"], reply=True, timeout=60)))`,
           `later-${what}`
         )
         const { result, status } = yield* backend.wait(body)
@@ -77,4 +75,29 @@ print(json.dumps({"group": sent.parent.id, "body": sent.id, "parts": [r.id for r
       })
     )
   }
+
+  it.effect(
+    "a chord that was fired here is left alone by its worker, to which parts of it are delivered once more",
+    () =>
+      Effect.gen(function* () {
+        const backend = yield* ResultBackend
+        const server = yield* Server
+        const { body, group, parts } = yield* chordOf("late")
+        let fired = 0
+        for (const [index, taskId] of parts.entries()) {
+          yield* backend.chords.count(part(group, index, { taskId, result: index * 2 }), () =>
+            Effect.sync(() => void fired++)
+          )
+        }
+        assert.strictEqual(fired, 1)
+        yield* python(
+          `print(json.dumps(app.control.add_consumer("late", destination=["py@here"], reply=True, timeout=60)))`
+        )
+        for (const index of [0, 2, 4]) assert.strictEqual((yield* backend.wait(parts[index]!)).result, index * 2)
+        // It runs one after the other: what it makes of the last part it has made when a task behind it has ended.
+        yield* python(`print(add.apply_async((1, 1), queue="late").get(timeout=60))`)
+        assert.strictEqual(yield* server.command("ZCARD", `celery-taskset-meta-${group}.j`), 3)
+        assert.deepStrictEqual(yield* backend.get(body), Option.none())
+      })
+  )
 })

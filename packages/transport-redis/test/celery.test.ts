@@ -43,7 +43,7 @@ main()
 const celery = (...args: ReadonlyArray<string>) =>
   Effect.flatMap(Server, (server) => Python.run(command, { args: [server.url(), ...args] }))
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a worker of ours on Redis", (it) => {
+layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a worker of ours on Redis", (it) => {
   it.effect(
     "is in what `celery events --dump` prints: its life, and that of its tasks, in order",
     () =>
@@ -63,20 +63,20 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a worker of 
         // Published, and kept in no list: who does not listen misses them.
         assert.deepStrictEqual(yield* server.command("KEYS", "celeryev*"), [])
       }),
-    60_000
+    180_000
   )
 
   it.effect(
     "answers `celery inspect ping` and `celery status`",
     () =>
       Effect.gen(function* () {
-        const ping = yield* celery("inspect", "ping", "--timeout", "5", "--destination", "ours@here")
+        const ping = yield* celery("inspect", "ping", "--timeout", "60", "--destination", "ours@here")
         assert.match(ping, /ours@here: OK\s+pong/)
-        const status = yield* celery("status", "--timeout", "3")
+        const status = yield* celery("status", "--timeout", "60", "--destination", "ours@here")
         assert.match(status, /ours@here: OK/)
         assert.include(status, "1 node online")
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -96,10 +96,10 @@ Celery(broker=sys.argv[1]).control.revoke(sys.argv[2], terminate=True)
         )
         const error = yield* Effect.flip(result.get)
         assert.include(String(error), "REVOKED: TaskRevokedError: terminated")
-        const [answer] = yield* Control.inspect.revoked({ destination: ["ours@here"] })
+        const [answer] = yield* Control.inspect.revoked({ destination: ["ours@here"], timeout: "1 minute" })
         assert.deepStrictEqual(answer, { node: "ours@here", reply: [result.id] })
       }),
-    60_000
+    180_000
   )
 })
 
@@ -120,7 +120,7 @@ def sleep(seconds):
     time.sleep(seconds)
 `
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a worker of Celery's on Redis", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a worker of Celery's on Redis", (it) => {
   it.effect(
     "is heard, asked and told by us",
     () =>
@@ -144,14 +144,14 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a w
           })
           yield* until('theirs@here worker-online "py-celery"')
           // It says that it is ready, and listens a moment later: what is published until then nobody hears.
-          const ping = Control.ping({ destination: ["theirs@here"], limit: 1, timeout: "1 second" })
+          const ping = Control.ping({ destination: ["theirs@here"], limit: 1, timeout: "5 seconds" })
           const replies = yield* Effect.repeat(ping, { while: (replies) => replies.length === 0, times: 20 })
           assert.deepStrictEqual(replies, [{ node: "theirs@here", reply: { ok: "pong" } }])
-          const [registered] = yield* Control.inspect.registered({ limit: 1, timeout: "5 seconds" })
+          const [registered] = yield* Control.inspect.registered({ limit: 1, timeout: "1 minute" })
           assert.deepStrictEqual(registered!.reply, ["theirs.add", "theirs.sleep"])
           const id = crypto.randomUUID()
           // Revoked before it comes: Celery keeps the id, and says so when it sees the task.
-          yield* Control.revoke(id, { destination: ["theirs@here"], reply: true, timeout: "5 seconds" })
+          yield* Control.revoke(id, { destination: ["theirs@here"], reply: true, timeout: "1 minute" })
           const send = (task: string, taskId: string, args: string) =>
             Python.run(
               `
@@ -170,6 +170,6 @@ Celery(broker=sys.argv[1]).send_task(sys.argv[2], task_id=sys.argv[3], args=json
           }
         }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
       }),
-    90_000
+    180_000
   )
 })

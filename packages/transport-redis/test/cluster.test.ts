@@ -17,7 +17,7 @@ const connect = (url: string, prefix = globalKeyprefix) =>
     Effect.provide(Redis.layerTransport(url, { globalKeyprefix: prefix }))
   )
 
-layer(RedisCluster.layerWith({ appendfsync: "always" }), { excludeTestServices: true, timeout: "30 seconds" })(
+layer(RedisCluster.layerWith({ appendfsync: "always" }), { excludeTestServices: true, timeout: "3 minutes" })(
   "a cluster",
   (it) => {
     it.effect(
@@ -40,7 +40,7 @@ layer(RedisCluster.layerWith({ appendfsync: "always" }), { excludeTestServices: 
           }
           assert.isAbove(owners.size, 1, first)
         }),
-      20_000
+      180_000
     )
 
     it.effect(
@@ -70,7 +70,7 @@ layer(RedisCluster.layerWith({ appendfsync: "always" }), { excludeTestServices: 
             const { end, more, refused } = yield* traffic.begin("moving")
             yield* more
             const moved: Array<number> = []
-            for (let turn = 0; turn < Figures.times(2, 10); turn++) {
+            for (let turn = 0; turn < Figures.times(2, 5, 10); turn++) {
               const from = yield* owner(slot)
               yield* move(
                 slot,
@@ -79,7 +79,7 @@ layer(RedisCluster.layerWith({ appendfsync: "always" }), { excludeTestServices: 
               moved.push(yield* Figures.timed(more))
             }
             const restarted: Array<number> = []
-            for (let turn = 0; turn < Figures.times(1, 5); turn++) {
+            for (let turn = 0; turn < Figures.times(1, 3, 5); turn++) {
               const { server } = yield* owner(slot)
               yield* server.kill
               yield* server.start
@@ -94,10 +94,10 @@ layer(RedisCluster.layerWith({ appendfsync: "always" }), { excludeTestServices: 
               `D8 nodes=3 lost=${lost.length} dup=${dup} n=${n} failed=${refused.length} consuming again p50/p95/max=${Figures.spread(moved)} ms after the slot had moved ${moved.length} times, ${Figures.spread(restarted)} ms after ${restarted.length} restarts; nodes said ${[...codes].join(", ")}`
             )
             assert.deepStrictEqual([lost, refused, codes.has("CROSSSLOT")], [[], [], false])
-            assert.isBelow(Math.max(...moved, ...restarted), 5000)
+            assert.isBelow(Math.max(...moved, ...restarted), 5000 + Figures.slack)
           }).pipe(Effect.provide(Redis.layer(url, { globalKeyprefix })))
         }),
-      90_000
+      180_000
     )
   }
 )

@@ -7,7 +7,7 @@ import { Redis as Server } from "../../../test/support/Redis.ts"
 import * as etas from "./support/etas.ts"
 import * as stores from "./support/stores.ts"
 
-layer(etas.World, { excludeTestServices: true, timeout: "60 seconds" })(
+layer(etas.World, { excludeTestServices: true, timeout: "3 minutes" })(
   "a task that is not due, beside Python",
   (it) => {
     it.effect(
@@ -21,7 +21,7 @@ layer(etas.World, { excludeTestServices: true, timeout: "60 seconds" })(
             `
 import sys, time
 from celery import Celery
-at = time.time() + 4
+at = time.time() + 10
 for protocol in (1, 2):
     app = Celery(broker=sys.argv[1])
     app.conf.task_protocol = protocol
@@ -36,12 +36,12 @@ for protocol in (1, 2):
             ran.map(({ n }) => n),
             [1, 2]
           )
-          // A countdown counts from when Celery reads its own clock, a little later.
-          for (const { late } of ran) assert.isAtLeast(late, 0)
+          // A countdown counts from when Celery reads its own clock, a little later; its clock has parts of a millisecond, and ours none.
+          for (const { late } of ran) assert.isAbove(late, -1)
           yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (left) => left === 0))
           yield* etas.nothingLeft
         }).pipe(Effect.scoped),
-      30_000
+      180_000
     )
 
     it.effect(
@@ -50,14 +50,14 @@ for protocol in (1, 2):
         Effect.gen(function* () {
           const server = yield* Server
           const ran: Array<etas.Ran> = []
-          yield* etas.start(ran, { visibilityTimeout: "500 millis" })
+          yield* etas.start(ran, { visibilityTimeout: "1 second" })
           // Kombu looks every 100 s or so; here five times a second.
           yield* Python.worker({
             code: `
 import threading, time
 from celery import Celery
 app = Celery("sweeper", broker=${JSON.stringify(server.url())})
-app.conf.broker_transport_options = {"visibility_timeout": 0.5}
+app.conf.broker_transport_options = {"visibility_timeout": 1}
 app.conf.task_default_queue = "python"
 def sweep():
     channel = app.connection().default_channel
@@ -68,7 +68,7 @@ threading.Thread(target=sweep, daemon=True).start()
 `,
             args: ["--pool", "solo", "--without-gossip", "--without-mingle"]
           })
-          const at = (yield* Clock.currentTimeMillis) + 5000
+          const at = (yield* Clock.currentTimeMillis) + 10_000
           yield* Python.run(
             `
 import sys, datetime
@@ -92,7 +92,7 @@ for n in range(100, 150):
           assert.deepStrictEqual([lost, dup, early], [0, 0, 0])
           yield* etas.nothingLeft
         }).pipe(Effect.scoped),
-      60_000
+      180_000
     )
 
     it.effect(
@@ -103,7 +103,7 @@ for n in range(100, 150):
           const scope = yield* Scope.make()
           const ran: Array<etas.Ran> = []
           yield* Scope.provide(etas.start(ran), scope)
-          const at = (yield* Clock.currentTimeMillis) + 5000
+          const at = (yield* Clock.currentTimeMillis) + 8000
           yield* etas.send(20, () => at)
           yield* etas.untilParked(20)
           yield* Scope.close(scope, Exit.void)
@@ -129,7 +129,7 @@ def due(n, at):
           assert.deepStrictEqual([lost, dup, early, ran.length], [0, 0, 0, 0])
           yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (left) => left === 0))
         }).pipe(Effect.scoped),
-      60_000
+      180_000
     )
   }
 )

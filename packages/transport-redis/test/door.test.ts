@@ -24,7 +24,7 @@ const failure = (url: string) =>
     return error
   }).pipe(Effect.provide(Redis.layerTransport(url)))
 
-layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeout: "30 seconds" })("the door", (it) => {
+layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeout: "3 minutes" })("the door", (it) => {
   it.effect("opens with the password, and with TLS that is verified by its authority", () =>
     Effect.gen(function* () {
       const { node, url } = yield* Server
@@ -118,7 +118,7 @@ layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeou
         assert.deepStrictEqual([silent.reason._tag, silent.recoverable], ["ConnectionLost", true])
         assert.include(silent.message, "no answer within 5000 ms")
       }),
-    20_000
+    180_000
   )
 })
 
@@ -156,11 +156,11 @@ describe("a server that falls silent behind the login", () => {
         assert.include(message, "no answer within 5000 ms")
         assert.isTrue(recoverable)
       }),
-    15_000
+    180_000
   )
 })
 
-layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("a key that is something else", (it) => {
+layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a key that is something else", (it) => {
   it.effect("refuses what is asked of its queue, and the link lives on", () =>
     Effect.gen(function* () {
       const server = yield* Server

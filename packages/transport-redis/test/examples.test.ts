@@ -7,9 +7,9 @@ import * as Program from "../../../test/support/Program.ts"
 import { Redis } from "../../../test/support/Redis.ts"
 
 const root = path.resolve(import.meta.dirname, "../../..")
-const patience = 60_000
+const patience = 180_000
 
-layer(Redis.shared, { excludeTestServices: true, timeout: "30 seconds" })("an example", (it) => {
+layer(Redis.shared, { excludeTestServices: true, timeout: "3 minutes" })("an example", (it) => {
   it.effect(
     "sends tasks, and gets their results from a worker that is started later and stopped when they are there",
     () =>

@@ -26,7 +26,7 @@ def note(n):
     print(f"noted {n}")
 `
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a queue of tasks", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a queue of tasks", (it) => {
   it.effect(
     "is shared by a worker of Celery's and one of ours: what clients of both send runs once, on either",
     () =>
@@ -71,7 +71,7 @@ for n in range(int(sys.argv[2]), 2 * int(sys.argv[2])):
           )
           yield* stores
             .until(Effect.sync(() => ours.length + noted().length >= count * 2))
-            .pipe(Effect.timeoutOption("30 seconds"))
+            .pipe(Effect.timeoutOption("2 minutes"))
           // Once each, and no more of them is anywhere.
           yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (held) => held === 0))
         }).pipe(
@@ -95,6 +95,6 @@ for n in range(int(sys.argv[2]), 2 * int(sys.argv[2])):
         )
         assert.isAbove(Math.min(ours.length, noted().length), 0)
       }),
-    90_000
+    180_000
   )
 })

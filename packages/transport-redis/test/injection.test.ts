@@ -135,7 +135,7 @@ for (const [name, rpc] of [
   ["in Redis", false],
   ["as messages", true]
 ] as const) {
-  layer(World(rpc), { excludeTestServices: true, timeout: "30 seconds" })(`forged results ${name}`, (it) => {
+  layer(World(rpc), { excludeTestServices: true, timeout: "3 minutes" })(`forged results ${name}`, (it) => {
     const outcome = (octets: (id: string) => string, wait: Duration.Input = "500 millis") =>
       Effect.gen(function* () {
         const before = prototypes()
@@ -162,7 +162,7 @@ for (const [name, rpc] of [
       "with $title are data",
       ({ result, told }) =>
         Effect.gen(function* () {
-          const error = yield* outcome((id) => meta(id, result), told === undefined ? undefined : "10 seconds")
+          const error = yield* outcome((id) => meta(id, result), told === undefined ? undefined : "1 minute")
           if (told === undefined) {
             assert.isFalse(error instanceof Polluted)
             return

@@ -8,6 +8,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as Python from "../../../test/support/Python.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
+import { times } from "../../../test/support/Times.ts"
 import * as stores from "./support/stores.ts"
 
 const head = String.raw`
@@ -20,9 +21,12 @@ connection = Connection(url)
 const python = (code: string, ...args: ReadonlyArray<string>) => Python.run(head + code, { args })
 
 const json = { contentType: "application/json", contentEncoding: "utf-8" }
+/** A process that stands still for most of one loses what it holds, as it should. */
+const timeouts = times(4, 10)
+
 const bodyOf = (body: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(body))
 
-layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("kombu", (it) => {
+layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("kombu", (it) => {
   it.effect(
     "gets what we send, the lowest priority first, and its acknowledgements leave nothing behind",
     () =>
@@ -50,7 +54,7 @@ layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("komb
           `
 queue = connection.SimpleQueue(name)
 for _ in range(5):
-    message = queue.get(timeout=5)
+    message = queue.get(timeout=60)
     print(json.dumps([message.payload["value"], message.properties["correlation_id"], message.properties["priority"], message.headers]))
     message.ack()
 queue.close()
@@ -71,7 +75,7 @@ queue.close()
           [0, 0]
         )
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -124,7 +128,7 @@ queue.close()
           [0, 0]
         )
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -164,7 +168,7 @@ with connection.Producer() as producer:
         const said = yield* python(
           `
 queue = connection.SimpleQueue(Queue("theirs", Exchange("kombu-topic", "topic"), routing_key="*.b"))
-message = queue.get(timeout=5)
+message = queue.get(timeout=60)
 print(json.dumps(message.payload))
 message.ack()
 queue.close()
@@ -174,7 +178,7 @@ queue.close()
         )
         assert.deepStrictEqual(JSON.parse(said), { from: "us" })
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -211,23 +215,23 @@ channel.qos.restore_visible()
         )
         yield* store.settle([again!.tag])
       }),
-    60_000
+    180_000
   )
 
   it.effect(
-    "leaves alone what we hold ten times longer than the visibility timeout",
+    `leaves alone what we hold ${timeouts} times longer than the visibility timeout`,
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const { store } = yield* stores.open(server.url(), { visibilityTimeout: "600 millis" })
+        const { store } = yield* stores.open(server.url(), { visibilityTimeout: "1500 millis" })
         yield* store.put("long", [stores.put("1", "long")])
         const [held] = yield* store.take(["long"], 1)
         const said = yield* python(
           `
 import time
-connection = Connection(url, transport_options={"visibility_timeout": 0.6})
+connection = Connection(url, transport_options={"visibility_timeout": 1.5})
 channel = connection.channel()
-end = time.time() + 6
+end = time.time() + ${1.5 * timeouts}
 while time.time() < end:
     channel.qos.restore_visible(interval=1)
     time.sleep(0.05)
@@ -240,7 +244,7 @@ print(channel.client.llen(name))
         yield* store.settle([held!.tag])
         yield* stores.until(Effect.map(server.command("ZCARD", "unacked_index"), (count) => count === 0))
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -252,7 +256,7 @@ print(channel.client.llen(name))
           `
 queue = connection.SimpleQueue(name)
 queue.put({"n": 1}, priority=3)
-queue.get(timeout=5)
+queue.get(timeout=60)
 sys.stdout.flush()
 os._exit(0)
 `,
@@ -269,6 +273,6 @@ os._exit(0)
         )
         yield* store.settle([again!.tag])
       }),
-    60_000
+    180_000
   )
 })

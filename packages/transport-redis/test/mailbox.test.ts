@@ -7,7 +7,7 @@ import { Redis as Server } from "../../../test/support/Redis.ts"
 
 const Connected = Layer.unwrap(Effect.map(Server, ({ url }) => Redis.layer(url())))
 
-layer(Connected.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "30 seconds" })(
+layer(Connected.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "3 minutes" })(
   "a mailbox on Redis",
   (it) => {
     it.effect(
@@ -22,12 +22,12 @@ layer(Connected.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices:
             )
             yield* Deferred.await(ready)
             const replies = yield* Stream.runCollect(
-              Mailbox.broadcast({ method: "ping", destination: [node] }, { timeout: "2 seconds" })
+              Mailbox.broadcast({ method: "ping", destination: [node] }, { timeout: "1 minute" })
             )
             assert.deepStrictEqual(replies, [{ node, reply: "here" }])
           }
         }),
-      90_000
+      180_000
     )
   }
 )

@@ -49,7 +49,7 @@ const missing: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
   ]
 ]
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("what MONITOR says", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what MONITOR says", (it) => {
   it.effect(
     "of our client and our worker is what it says of Celery's, but for what is written here",
     () =>
@@ -102,6 +102,6 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("wha
         )
         console.log(`MONITOR writes alike=${labelsOf(shared).length} ${labelsOf(shared).join(", ")}`)
       }),
-    60_000
+    180_000
   )
 })

@@ -26,7 +26,7 @@ const sent = [
   ["a3", "a", 9]
 ] as const
 
-layer(Server.shared, { excludeTestServices: true, timeout: "30 seconds" })("of several queues", (it) => {
+layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("of several queues", (it) => {
   it.effect.each(["round_robin", "sorted", "priority"] as const)(
     "kombu and we take in the same order: %s",
     (strategy) =>
@@ -62,7 +62,7 @@ def receive(message):
     message.ack()
 with Consumer(connection.channel(), [Queue(name) for name in names], on_message=receive):
     while len(got) < int(count):
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=60)
 print(" ".join(got))
 `,
           { args: [server.url(), strategy, String(sent.length), ...queues] }
@@ -81,7 +81,7 @@ print(" ".join(got))
           assert.strictEqual(own(batch), own(kombu.trim().split(" ")))
         }
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -110,7 +110,7 @@ print(" ".join(got))
           assert.deepStrictEqual([counts.size, all[0], all.at(-1)], [50, 10, 10])
         }
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -155,6 +155,6 @@ print(" ".join(got))
         yield* print(`two consumers, 100 messages one by one, fewer of the two: ${fewest.join(" ")}`)
         assert.isAtLeast(Math.min(...fewest), 40)
       }),
-    60_000
+    180_000
   )
 })

@@ -4,7 +4,7 @@ import * as RedisStore from "@apium/transport-redis/RedisStore"
 import * as RedisUri from "@apium/transport-redis/RedisUri"
 import { assert, layer } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Option } from "effect"
-import { print, spread } from "../../../test/support/Figures.ts"
+import { print, slack, spread } from "../../../test/support/Figures.ts"
 import * as Python from "../../../test/support/Python.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { times } from "../../../test/support/Times.ts"
@@ -13,23 +13,25 @@ import { consume, openToldOnly, type Queues, standing, type Store } from "./supp
 
 const names = (count: number) => Array.from({ length: count }, (_, index) => `q${index}`) as unknown as Queues
 
-/** Waits until it has been seen that there is nothing. */
+/** Somebody waits, and it has been seen that there is nothing. */
 const idle = (store: Store, queues: Queues) =>
   Effect.gen(function* () {
     assert.lengthOf(yield* store.take(queues, 1), 0)
     const waiter = yield* Effect.forkChild(store.ready(queues), { startImmediately: true })
+    // By the first answer it is asked whether they are watched, and that is answered before the second: what somebody does now is told.
+    for (const _ of [1, 2]) yield* store.size(queues[0])
     return waiter
   })
 
 const now = (): number => performance.timeOrigin + performance.now()
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("who waits", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("who waits", (it) => {
   it.effect(
     "is woken by what Python pushes, at any priority of any of 50 queues, within milliseconds",
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const pushes = times(300, 3000)
+        const pushes = times(300, 1000, 3000)
         const queues = names(50)
         const { store } = yield* openToldOnly(server.url())
         const took: Array<number> = []
@@ -59,9 +61,10 @@ for n in range(int(sys.argv[2])):
         const sorted = took.toSorted((one, other) => one - other)
         const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)]!.toFixed(2)
         yield* print(`woken by Python, queues=50 n=${pushes} p50/p99/max=${at(0.5)}/${at(0.99)}/${at(1)}ms`)
-        assert.isBelow(Number(at(0.5)), 500)
+        // All of them, when this process was held up for as long as they were pushed.
+        assert.isBelow(Number(at(0.5)), 500 + slack)
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -69,7 +72,7 @@ for n in range(int(sys.argv[2])):
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const count = times(1000, 10_000)
+        const count = times(1000, 3000, 10_000)
         const got: Array<string> = []
         const took: Array<number> = []
         const all = yield* Deferred.make<void>()
@@ -94,7 +97,7 @@ for n in range(int(sys.argv[2])):
         assert.strictEqual(new Set(got).size, count)
         assert.lengthOf(got, count)
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -102,7 +105,7 @@ for n in range(int(sys.argv[2])):
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const count = times(2000, 20_000)
+        const count = times(2000, 5000, 20_000)
         const random = (most: number) => Math.floor(Math.random() * most)
         const queues = names(3)
         const settled: Array<string> = []
@@ -118,7 +121,7 @@ for n in range(int(sys.argv[2])):
                   const taken = yield* store.take(own, 1 + random(4))
                   if (taken.length === 0) {
                     // Some leave, and say so.
-                    const came = yield* Effect.timeoutOption(store.ready(own), random(4) === 0 ? 2 : "1 minute")
+                    const came = yield* Effect.timeoutOption(store.ready(own), random(4) === 0 ? 2 : "1 hour")
                     if (Option.isNone(came)) yield* store.wake(own)
                     return
                   }
@@ -147,7 +150,7 @@ for n in range(int(sys.argv[2])):
         yield* Deferred.await(all)
         assert.strictEqual(new Set(settled).size, count)
       }),
-    60_000
+    180_000
   )
 
   it.effect("is one of two on the same link for one message, and the other for the next", () =>
@@ -205,11 +208,12 @@ for n in range(int(sys.argv[2])):
       const server = yield* Server
       const { link } = yield* stores.open(server.url())
       const clients = Effect.map(link.redis.send<string>("CLIENT", "LIST"), (list) => list.trim().split("\n").length)
-      const before = yield* clients
+      // Those of the tests before this one are on their way out.
+      yield* stores.until(Effect.map(clients, (count) => count === 1))
       const { store } = yield* stores.open(server.url())
       const waiter = yield* idle(store, ["alone"])
       yield* Effect.sleep("1500 millis")
-      assert.strictEqual(yield* clients, before + 1)
+      assert.strictEqual(yield* clients, 2)
       assert.isUndefined(waiter.pollUnsafe())
     })
   )
@@ -265,7 +269,7 @@ for n in range(int(sys.argv[2])):
       const began = performance.now()
       yield* other.put("untold", [stores.put("1", "untold")])
       yield* Fiber.join(waiter)
-      assert.isBelow(performance.now() - began, 5000)
+      assert.isBelow(performance.now() - began, 1000 + slack)
     })
   )
 
@@ -286,7 +290,7 @@ for n in range(int(sys.argv[2])):
         yield* store.settle((yield* store.take(["asked"], 1)).map(({ tag }) => tag))
       }
       yield* print(`without tracking p50/p95/max=${spread(took)}ms`)
-      assert.isBelow(Math.min(...took), 500)
+      assert.isBelow(Math.min(...took), 500 + slack)
     })
   )
 })

@@ -2,7 +2,7 @@ import * as Redis from "@apium/transport-redis/node"
 import { RedisBackend, Task, Tasks } from "@apium/worker"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
-import { print, spread, timed, times } from "../../../test/support/Figures.ts"
+import { print, slack, spread, timed, times, until } from "../../../test/support/Figures.ts"
 import * as Python from "../../../test/support/Python.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import * as worker from "../../../test/support/worker.ts"
@@ -19,7 +19,7 @@ const World = Layer.unwrap(
   )
 ).pipe(Layer.provideMerge(Server.layer()))
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a worker and a client on Redis", (it) => {
+layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a worker and a client on Redis", (it) => {
   it.effect("a task is sent, run, and its result comes back", () =>
     Effect.gen(function* () {
       const result = yield* worker.add.delay({ x: 2, y: 3 })
@@ -38,21 +38,22 @@ import json, sys
 from celery import Celery
 app = Celery(broker=sys.argv[1])
 app.send_task("proj.say", kwargs={"text": "from Python"})
-print(json.dumps(app.control.ping(timeout=3)))
+print(json.dumps(app.control.ping(timeout=60, limit=1)))
 `,
           { args: [server.url()] }
         )
         const replies = JSON.parse(answer) as ReadonlyArray<Record<string, unknown>>
         assert.deepStrictEqual(replies.flatMap(Object.values), [{ ok: "pong" }])
+        yield* until(Effect.sync(() => said.length > 0))
         assert.deepStrictEqual(said, ["from Python"])
       }),
-    30_000
+    180_000
   )
 
   it.effect(
     "a thousand tasks run though all links are cut in the middle, and nothing is left in the queue",
     () => Effect.flatMap(Server, (server) => worker.thousand(server.command("CLIENT", "KILL", "SKIPME", "yes"))),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -60,7 +61,7 @@ print(json.dumps(app.control.ping(timeout=3)))
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const kills = times(15, 50, 200)
+        const kills = times(15, 30, 200)
         /** Of those that stay. */
         const connections = Effect.map(server.command("CLIENT", "LIST"), (list) =>
           Array.from(String(list).matchAll(/^id=(\d+) .* cmd=(\S+)/gm), ([, id = "", cmd = ""]) => ({ id, cmd }))
@@ -96,9 +97,8 @@ print(json.dumps(app.control.ping(timeout=3)))
           `CLIENT KILL ID x${kills} (${Array.from(killed, ([cmd, count]) => `${cmd} ${count}`).join(", ")}): results lost=${lost}, all there after p50/p95/max=${spread(took)} ms`
         )
         assert.strictEqual(lost, 0)
-        // A pause of 1.5 s at most between attempts; the rest is for a machine under load.
-        assert.isBelow(Math.max(...took), 3000)
+        assert.isBelow(Math.max(...took), 2000 + slack)
       }),
-    120_000
+    180_000
   )
 })

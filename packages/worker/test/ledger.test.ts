@@ -166,7 +166,7 @@ describe("the ledger", () => {
         assert.isAtLeast(cuts, 100)
         assert.strictEqual(yield* waiting("celery"), 0)
       }),
-      60_000
+      120_000
     )
   }
 })

@@ -124,83 +124,80 @@ const running = (input: Record<string, unknown>) =>
 
 const sum = Effect.flatMap(add.delay({ x: 2, y: 3 }), ({ get }) => get)
 
-layer(Keys.layer, { excludeTestServices: true, timeout: "30 seconds" })(
-  "a worker and a client of one configuration",
-  (it) => {
-    it.effect("write and read msgpack, compressed as zstd", () =>
-      Effect.gen(function* () {
-        const { context, sent } = yield* running({
-          accept_content: ["msgpack"],
-          task_serializer: "msgpack",
-          task_compression: "zstd"
-        })
-        assert.strictEqual(yield* Effect.provide(sum, context), 5)
-        const task = sent.find(({ headers }) => headers["task"] === "proj.add")!
-        assert.strictEqual(task.properties.contentType, msgpack.contentType)
-        assert.strictEqual(task.headers["compression"], "application/zstd")
+layer(Keys.layer, { excludeTestServices: true })("a worker and a client of one configuration", (it) => {
+  it.effect("write and read msgpack, compressed as zstd", () =>
+    Effect.gen(function* () {
+      const { context, sent } = yield* running({
+        accept_content: ["msgpack"],
+        task_serializer: "msgpack",
+        task_compression: "zstd"
       })
-    )
+      assert.strictEqual(yield* Effect.provide(sum, context), 5)
+      const task = sent.find(({ headers }) => headers["task"] === "proj.add")!
+      assert.strictEqual(task.properties.contentType, msgpack.contentType)
+      assert.strictEqual(task.headers["compression"], "application/zstd")
+    })
+  )
 
-    it.effect("sign what they send and answer, whoever calls the client; and their events are JSON", () =>
-      Effect.gen(function* () {
-        const { context, sent } = yield* running(securedBy((yield* Keys).ours))
-        const events = yield* EventReceiver.stream({ routingKey: "task.#" }).pipe(
-          Stream.filter(({ type }) => type === "task-succeeded"),
-          Stream.take(1),
-          Stream.runDrain,
-          Effect.provide(context),
-          Effect.forkChild
-        )
-        const [node] = yield* Effect.provide(Control.ping({ limit: 1 }), context)
-        assert.strictEqual(node?.node, "ours@here")
-        // As from a fiber that has the client, and nothing of its layers.
-        const client = Context.get(context, Client)
-        const result = yield* client.sendTask("proj.add", [2, 3], {})
-        assert.strictEqual(yield* result.get, 5)
-        const task = sent.find(({ headers }) => headers["task"] === "proj.add")!
-        assert.strictEqual(task.properties.contentType, "application/data")
-        yield* Fiber.join(events)
-      })
-    )
+  it.effect("sign what they send and answer, whoever calls the client; and their events are JSON", () =>
+    Effect.gen(function* () {
+      const { context, sent } = yield* running(securedBy((yield* Keys).ours))
+      const events = yield* EventReceiver.stream({ routingKey: "task.#" }).pipe(
+        Stream.filter(({ type }) => type === "task-succeeded"),
+        Stream.take(1),
+        Stream.runDrain,
+        Effect.provide(context),
+        Effect.forkChild
+      )
+      const [node] = yield* Effect.provide(Control.ping({ limit: 1 }), context)
+      assert.strictEqual(node?.node, "ours@here")
+      // As from a fiber that has the client, and nothing of its layers.
+      const client = Context.get(context, Client)
+      const result = yield* client.sendTask("proj.add", [2, 3], {})
+      assert.strictEqual(yield* result.get, 5)
+      const task = sent.find(({ headers }) => headers["task"] === "proj.add")!
+      assert.strictEqual(task.properties.contentType, "application/data")
+      yield* Fiber.join(events)
+    })
+  )
 
-    it.effect("do not execute what another signed, or nobody, and store nothing of it", () =>
-      Effect.gen(function* () {
-        const { ours, theirs } = yield* Keys
-        const { context } = yield* running(securedBy(ours))
-        const stranger = yield* Layer.build(layerMessages(decode(securedBy(theirs))))
-        const connection = Context.get(context, Connection)
-        for (const registry of [Context.get(stranger, Serializer.Serializers), yield* Serializer.Serializers]) {
-          for (const task of ["proj.add", "proj.unknown"]) {
-            const id = crypto.randomUUID()
-            const message = yield* Serializer.encodeWith(registry, [[2, 3], {}, {}], {
-              headers: { lang: "js", task, id, retries: 0, eta: null, expires: null }
-            })
-            yield* connection.publish(message, { exchange: "", routingKey: "celery" })
-            yield* until(
-              connection
-                .use((channel) =>
-                  Effect.flatMap(channel.get("celery.dead"), (found) =>
-                    Option.isNone(found) ? Effect.succeed(false) : Effect.as(found.value.ack, true)
-                  )
+  it.effect("do not execute what another signed, or nobody, and store nothing of it", () =>
+    Effect.gen(function* () {
+      const { ours, theirs } = yield* Keys
+      const { context } = yield* running(securedBy(ours))
+      const stranger = yield* Layer.build(layerMessages(decode(securedBy(theirs))))
+      const connection = Context.get(context, Connection)
+      for (const registry of [Context.get(stranger, Serializer.Serializers), yield* Serializer.Serializers]) {
+        for (const task of ["proj.add", "proj.unknown"]) {
+          const id = crypto.randomUUID()
+          const message = yield* Serializer.encodeWith(registry, [[2, 3], {}, {}], {
+            headers: { lang: "js", task, id, retries: 0, eta: null, expires: null }
+          })
+          yield* connection.publish(message, { exchange: "", routingKey: "celery" })
+          yield* until(
+            connection
+              .use((channel) =>
+                Effect.flatMap(channel.get("celery.dead"), (found) =>
+                  Option.isNone(found) ? Effect.succeed(false) : Effect.as(found.value.ack, true)
                 )
-                .pipe(Effect.orElseSucceed(() => false))
-            )
-            assert.isTrue(Option.isNone(yield* Context.get(context, ResultBackend).get(id)))
-          }
+              )
+              .pipe(Effect.orElseSucceed(() => false))
+          )
+          assert.isTrue(Option.isNone(yield* Context.get(context, ResultBackend).get(id)))
         }
-        assert.strictEqual(yield* Effect.provide(sum, context), 5)
-      })
-    )
+      }
+      assert.strictEqual(yield* Effect.provide(sum, context), 5)
+    })
+  )
 
-    it.effect("start only with what can be read", () =>
-      Effect.gen(function* () {
-        const { ours, theirs } = yield* Keys
-        const failure = (input: Record<string, unknown>) =>
-          Effect.map(Effect.flip(Layer.build(layerMessages(decode(input)))), ({ message }) => message)
-        assert.match(yield* failure({ ...securedBy(ours), security_key: theirs.key }), /is of another key/)
-        assert.match(yield* failure({ ...securedBy(ours), security_cert_store: "/nowhere/at/all" }), /cannot be read/)
-        assert.match(yield* failure({ accept_content: ["application/x-own"] }), /no serializer "application\/x-own"/)
-      })
-    )
-  }
-)
+  it.effect("start only with what can be read", () =>
+    Effect.gen(function* () {
+      const { ours, theirs } = yield* Keys
+      const failure = (input: Record<string, unknown>) =>
+        Effect.map(Effect.flip(Layer.build(layerMessages(decode(input)))), ({ message }) => message)
+      assert.match(yield* failure({ ...securedBy(ours), security_key: theirs.key }), /is of another key/)
+      assert.match(yield* failure({ ...securedBy(ours), security_cert_store: "/nowhere/at/all" }), /cannot be read/)
+      assert.match(yield* failure({ accept_content: ["application/x-own"] }), /no serializer "application\/x-own"/)
+    })
+  )
+})

@@ -4,13 +4,13 @@
 export const prelude = (node: string, queue: string): string => `
 from datetime import datetime, timedelta
 NODE, QUEUE = ${JSON.stringify(node)}, ${JSON.stringify(queue)}
-i = app.control.inspect(destination=[NODE], timeout=10)
+i = app.control.inspect(destination=[NODE], timeout=60)
 def only(replies):
     assert list(replies) == [NODE], replies
     return replies[NODE]
 def send(name, *args, **options):
     return app.send_task("proj." + name, args=args, queue=QUEUE, **options)
-def until(look, seconds=10):
+def until(look, seconds=60):
     end = time.time() + seconds
     while True:
         found = look()
@@ -19,7 +19,7 @@ def until(look, seconds=10):
             return found
         time.sleep(0.05)
 def end(*results):
-    app.control.revoke([x.id for x in results], terminate=True, destination=[NODE], reply=True, timeout=10)
+    app.control.revoke([x.id for x in results], terminate=True, destination=[NODE], reply=True, timeout=60)
     until(lambda: not only(i.active()) and not only(i.reserved()))
 def info(result, args, **more):
     return dict({"id": result.id, "name": "proj.sleep", "args": args, "kwargs": {}, "type": "proj.sleep",
@@ -53,27 +53,33 @@ assert only(i.active_queues()) == [{"alias": None, "auto_delete": False, "bindin
     "message_ttl": None, "name": QUEUE, "no_ack": False, "no_declare": None, "queue_arguments": None,
     "routing_key": QUEUE}]`,
   "active, reserved and query_task": `
-one, two = send("sleep", 60), send("sleep", 61)
+one, two = send("sleep", 600), send("sleep", 601)
 [active] = until(lambda: only(i.active()))
-started, pid = same(active, info(one, [60]))
-assert abs(time.time() - started) < 30 and isinstance(pid, int)
+started, pid = same(active, info(one, [600]))
+assert abs(time.time() - started) < 600 and isinstance(pid, int)
 [waiting] = until(lambda: only(i.reserved()))
-assert same(waiting, info(two, [61], acknowledged=False)) == (None, None)
+assert same(waiting, info(two, [601], acknowledged=False)) == (None, None)
 found = only(i.query_task([one.id, two.id, "nobody"]))
 assert set(found) == {one.id, two.id}
 assert [found[one.id][0], found[two.id][0]] == ["active", "reserved"], found
-same(found[one.id][1], info(one, [60]))
+same(found[one.id][1], info(one, [600]))
 [safe] = only(i.active(safe=True))
-assert safe["args"] == "(60,)", safe["args"]
+assert safe["args"] == "(600,)", safe["args"]
 end(two, one)
 assert only(i.query_task(one.id)) == {}`,
   scheduled: `
-eta = datetime.utcnow() + timedelta(seconds=3)
-later = send("sleep", 1, eta=eta)
-[held] = until(lambda: only(i.scheduled()))
+# A later one, when the machine was held up until the first was due.
+for seconds in (3, 15, 40):
+    eta = datetime.utcnow() + timedelta(seconds=seconds)
+    later = send("add", 1, 1, eta=eta)
+    until(lambda: datetime.utcnow() > eta or only(i.scheduled()))
+    found = only(i.scheduled())
+    if found:
+        break
+[held] = found
 assert held["eta"] == eta.strftime("%Y-%m-%dT%H:%M:%S.%f") + "+00:00", held
 assert held["priority"] == 6
-assert same(held["request"], info(later, [1], acknowledged=False)) == (None, None)
+assert same(held["request"], info(later, [1, 1], name="proj.add", type="proj.add", acknowledged=False)) == (None, None)
 app.control.revoke(later.id)
 # A worker of Python's holds it until it is due.
 until(lambda: not only(i.scheduled()))`,
@@ -82,7 +88,7 @@ later = send("add", 1, 1, countdown=2)
 later.revoke()
 until(lambda: later.id in only(i.revoked()))`,
   stats: `
-send("add", 1, 2).get(timeout=20)
+send("add", 1, 2).get(timeout=60)
 # What is held until it is due has room beside the others.
 stats = until(lambda: (lambda found: found["prefetch_count"] == 4 and found)(only(i.stats())))
 pool, broker = stats["pool"], stats["broker"]
@@ -123,9 +129,9 @@ assert only(i.memdump()).startswith("- rss"), sampled`,
   objgraph: `assert only(i._request("objgraph")) == {"error": "ImportError('Requires the objgraph library')"}`,
   "an unknown command": `assert only(i._request("nonesuch")) == {"error": "KeyError('nonesuch')"}`,
   "revoke, terminate and limits": `
-tell = dict(destination=[NODE], reply=True, timeout=10)
+tell = dict(destination=[NODE], reply=True, timeout=60)
 one = lambda replies: only(replies[0])
-running = send("sleep", 60)
+running = send("sleep", 600)
 until(lambda: only(i.active()))
 assert one(app.control.terminate(running.id, **tell)) == {"ok": "terminate: " + running.id}
 assert one(app.control.terminate("nobody", **tell)) == {"ok": "terminate: tasks unknown"}
@@ -137,7 +143,7 @@ assert one(app.control.enable_events(**tell)) == {"ok": "task events enabled"}
 assert one(app.control.enable_events(**tell)) == {"ok": "task events already enabled"}
 assert one(app.control.disable_events(**tell)) == {"ok": "task events disabled"}`,
   "the pool and the queues": `
-tell = dict(destination=[NODE], reply=True, timeout=10)
+tell = dict(destination=[NODE], reply=True, timeout=60)
 one = lambda replies: only(replies[0])
 assert one(app.control.pool_grow(1, **tell)) == {"ok": "pool will grow"}
 until(lambda: only(i.stats())["prefetch_count"] == 8)
@@ -153,7 +159,7 @@ assert [shown["exchange"]["name"], shown["exchange"]["type"], shown["routing_key
 from kombu import Exchange
 exchange = Exchange(added + ".ex", "topic")
 sent = app.send_task("proj.add", (2, 3), exchange=exchange.name, routing_key="k.x", declare=[exchange])
-assert sent.get(timeout=20) == 5
+assert sent.get(timeout=60) == 5
 assert one(app.control.cancel_consumer(added, **tell)) == {"ok": "no longer consuming from " + added}
 until(lambda: [q["name"] for q in only(i.active_queues())] == [QUEUE])`
 }

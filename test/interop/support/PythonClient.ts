@@ -26,11 +26,12 @@ for name in json.loads(os.environ.get("TASKS", "[]")):
     globals()[name] = app.task(name="canvas." + name, typing=False)(elsewhere)
 def s(name, *args, **kwargs):
     return app.signature("proj." + name, args=args, kwargs=kwargs)
-def result(x, timeout=25):
+# These limits are against what hangs, and no measure: below that of a whole check.
+def result(x, timeout=60):
     return x.get(timeout=timeout, interval=0.01)
-def ready(x, timeout=15):
+def ready(x, timeout=60):
     return until(x.ready, timeout)
-def until(look, timeout=15):
+def until(look, timeout=60):
     end = time.time() + timeout
     found = look()
     while not found and time.time() < end:
@@ -42,7 +43,7 @@ expected = {}
 def key():
     return str(uuid.uuid4())
 def heard(key):
-    return told.delay(key).get(timeout=25)
+    return told.delay(key).get(timeout=60)
 def calls(key, times):
     expected[key] = times
     until(lambda: len(heard(key)) >= times)
@@ -61,12 +62,46 @@ def ended(x):
 def own(x):
     ready(x)
     return type(x.result).__name__
-def failure(x, timeout=25):
+def failure(x, timeout=60):
     try:
         x.get(timeout=timeout, interval=0.01)
     except Exception as exc:
         return [type(exc).__module__ + "." + type(exc).__name__, [repr(arg) for arg in exc.args]]
     return None
+# A worker is asked again until it has answered.
+def inspected(question, *args):
+    replies = until(lambda: getattr(app.control.inspect(timeout=20, limit=1), question)(*args))
+    return replies.popitem()[1]
+def active(x):
+    return [t for t in inspected("active") if t["id"] == x.id]
+# Returns when the worker knows.
+def revoke(*results):
+    return until(lambda: app.control.revoke([x.id for x in results], reply=True, timeout=20, limit=1))
+# What has to be done within some seconds of its beginning, with more of them when the machine was held up for as long.
+def in_time(do):
+    for seconds in (0.5, 3, 15, 40):
+        end = time.time() + seconds
+        done = do(seconds)
+        if time.time() < end:
+            return done
+    raise AssertionError("not in 40 seconds")
+# A task that is seen in a state that does not last: all that its handle says is of that moment, until it is let go.
+def seen(send, state):
+    end = time.time() + 60
+    while time.time() < end:
+        x = send()
+        while time.time() < end:
+            meta = app.backend.get_task_meta(x.id)
+            if meta["status"] == state:
+                x._cache = meta
+                return x
+            if meta["status"] in app.backend.READY_STATES:
+                break
+            time.sleep(0.01)
+    raise AssertionError("never seen as " + state)
+def let_go(x):
+    x._cache = None
+    return x
 print("client ready", flush=True)
 for line in sys.stdin:
     number, code = json.loads(line)
@@ -89,7 +124,7 @@ export const start = (
       ask: (code) =>
         Effect.suspend(() => {
           const number = asked++
-          return Effect.andThen(process.say(JSON.stringify([number, code])), process.line(`answer ${number} `, 30_000))
+          return Effect.andThen(process.say(JSON.stringify([number, code])), process.line(`answer ${number} `, 110_000))
         }).pipe(
           Effect.map((line) => JSON.parse(line.slice(line.indexOf(" ", "answer ".length) + 1)) as unknown),
           Effect.tap((answer) => {

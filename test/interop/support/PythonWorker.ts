@@ -122,9 +122,10 @@ def oops(id):
 
 # What ran, and in which order: a list of Redis' that has the name of the test's choice.
 @app.task(name="proj.note", acks_late=True)
-def note(list, what, seconds=0):
+def note(list, what, until=None):
     app.backend.client.rpush(list, what)
-    time.sleep(seconds)
+    if until:
+        app.backend.client.blpop(until, 100)
 
 # Who was here: each adds its name to the path.
 @app.task(name="proj.visit")

@@ -1,8 +1,8 @@
 /** What the checks ask of a task that was sent. */
+import * as Control from "@apium/worker/control/Control"
 import { TaskFailed } from "@apium/worker/task/TaskError"
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
-import { add } from "./tasks.ts"
+import { Duration, Effect, Schedule } from "effect"
 
 interface Handle<A, E> {
   readonly get: Effect.Effect<A, E>
@@ -18,12 +18,22 @@ export const failure = <A, E, E2, R>(sent: Effect.Effect<Handle<A, E>, E2, R>) =
     return error
   })
 
-/**
- * The first delay of a client declares the broker's queues for it, 28 of them, and the first revoke and the first result have their own to set up:
- * seconds, on a machine that has much to do.
- */
-export const warm = Effect.gen(function* () {
-  const sent = yield* add.applyAsync({ x: 1, y: 1 }, { countdown: "10 millis" })
-  yield* sent.get
-  yield* sent.revoke()
-})
+/** What has to be done within some seconds of its beginning: with more of them when the machine was held up for as long. */
+export const inTime = <A, E, R>(act: (time: Duration.Duration) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    for (const time of ["2 seconds", "10 seconds", "40 seconds"] as const) {
+      const began = performance.now()
+      const done = yield* act(Duration.fromInputUnsafe(time))
+      if (performance.now() - began < Duration.toMillis(time)) return done
+    }
+    return assert.fail("not in 40 seconds")
+  })
+
+/** When the only worker there is knows that these are revoked. */
+export const knownRevoked = (ids: ReadonlyArray<string>) =>
+  Effect.repeat(Control.inspect.revoked({ limit: 1, timeout: "20 seconds" }), {
+    until: ([only]) => only !== undefined && !Control.isFailed(only.reply) && ids.every((id) => isIn(only.reply, id)),
+    schedule: Schedule.spaced("20 millis")
+  })
+
+const isIn = (reply: unknown, id: string) => Array.isArray(reply) && reply.includes(id)

@@ -202,6 +202,8 @@ const replacing = Layer.mergeAll(
     const chain = Canvas.chain(named("identity", args), named("fail"))
     return replace(kwargs["key"] === undefined ? chain : Signature.set(chain, { linkError: telling(kwargs) }))
   }),
+  // By what a result or an argument was, and a signature before that.
+  handle("become", ([signature]) => replace(Signature.fromWire(signature as unknown as Wire.Signature))),
   handle("replace_with_empty_chain", () => replace(Signature.fromWire(Wire.chain([])))),
   handle("replace_with_chord", ([values]) =>
     replace(

@@ -83,20 +83,16 @@ export const onEach = (
       ),
       Layer.provide(servers as Layer.Layer<RabbitMq | Redis>)
     )
-    layer(World, { excludeTestServices: true, timeout: "90 seconds" })(
-      `${what} of a Python client and our worker on ${name}`,
-      (it) => {
-        it.effect.each([...checks, once].map(([title, code, expected]) => ({ title, code, expected })))(
-          "$title",
-          ({ code, expected, title }) =>
-            Effect.gen(function* () {
-              const { ask } = yield* Asked
-              assert.deepStrictEqual(yield* ask(code), expected)
-              if (title !== once[0]) passed++
-            }),
-          60_000
-        )
-      }
-    )
+    layer(World, { excludeTestServices: true })(`${what} of a Python client and our worker on ${name}`, (it) => {
+      it.effect.each([...checks, once].map(([title, code, expected]) => ({ title, code, expected })))(
+        "$title",
+        ({ code, expected, title }) =>
+          Effect.gen(function* () {
+            const { ask } = yield* Asked
+            assert.deepStrictEqual(yield* ask(code), expected)
+            if (title !== once[0]) passed++
+          })
+      )
+    })
   }
 }

@@ -15,6 +15,7 @@ export const rejects = Task.make("proj.rejects", { params: {} })
 export const spread = Task.make("proj.spread", { params: x, result: Schema.Array(Schema.Number) })
 export const twice = Task.make("proj.twice", { params: x, result: Schema.Number })
 export const more = Task.make("proj.more", { params: x, result: Schema.Number })
+/** Goes on when there is something in the list `until`. */
 export const note = Task.make("proj.note", {
-  params: { list: Schema.String, what: Schema.String, seconds: Schema.optionalKey(Schema.Number) }
+  params: { list: Schema.String, what: Schema.String, until: Schema.optionalKey(Schema.String) }
 })

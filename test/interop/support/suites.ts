@@ -4,7 +4,7 @@ import { Client } from "@apium/worker/client/Client"
 import type { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { layer } from "@effect/vitest"
 import { Context, Effect, Layer, Scope } from "effect"
-import { print } from "../../support/Figures.ts"
+import { print, times } from "../../support/Figures.ts"
 import { RabbitMq } from "../../support/RabbitMq.ts"
 import { Redis } from "../../support/Redis.ts"
 import * as deployments from "./deployments.ts"
@@ -26,7 +26,11 @@ export class Deployed extends Context.Service<
     )
 }
 
-export type Check = Effect.Effect<unknown, unknown, Client | ResultBackend | Deployed | Redis | Scope.Scope>
+export type Check = Effect.Effect<
+  unknown,
+  unknown,
+  Client | Connection | ResultBackend | Deployed | Redis | Scope.Scope
+>
 
 export interface Checks {
   readonly everywhere?: Readonly<Record<string, Check>>
@@ -67,7 +71,7 @@ export const onEach = <E>(
       Effect.map(Effect.zip(deployment, Redis), ([one, redis]) => {
         const client = (options.client ?? Client.layer).pipe(
           Layer.provideMerge(one.results),
-          Layer.provide(one.connection())
+          Layer.provideMerge(one.connection())
         )
         return Layer.mergeAll(options.peers(one, redis), client, Deployed.layer(one))
       })
@@ -79,7 +83,7 @@ export const onEach = <E>(
       ),
       Layer.provideMerge(servers)
     )
-    layer(World, { excludeTestServices: true, timeout: "90 seconds" })(`${title} on ${name}`, (it) => {
+    layer(World, { excludeTestServices: true })(`${title} on ${name}`, (it) => {
       for (const [checks, concurrent] of [
         // Most of them wait: for a countdown, or for a limit.
         [together, true],
@@ -88,7 +92,7 @@ export const onEach = <E>(
         it.effect.each(checks.map(([title, check]) => ({ title, check })))(
           "$title",
           ({ check }) => Effect.tap(Effect.scoped(check), () => Effect.sync(() => void passed++)),
-          { concurrent, timeout: 40_000 }
+          { concurrent, timeout: times(120_000, 240_000, 600_000) }
         )
       }
     })

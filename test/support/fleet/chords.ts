@@ -15,8 +15,8 @@ import { canvasOf, type Script } from "./Script.ts"
 const parts = 10
 const concurrency = 10
 
-export const chords = times(100, 200, 1000)
-export const kills = times(8, 15, 50)
+export const chords = times(100, 120, 1000)
+export const kills = times(8, 10, 50)
 
 /**
  * Two workers, of which one after the other is killed. The bar: the body of every chord runs, and one message of it alone: a second run
@@ -43,7 +43,7 @@ export const killed = (row: string, seed: number, script: Partial<Script> = {}) 
         Canvas.delay(
           Canvas.chord(
             Array.from({ length: parts }, (_, index) =>
-              Signature.set(step.s({ kind: "chord", n: index, wait: 20 + r.below(times(100, 160)) }), {
+              Signature.set(step.s({ kind: "chord", n: index, wait: 20 + r.below(times(100, 100, 160)) }), {
                 queue: fleet.name
               })
             ),
@@ -61,7 +61,7 @@ export const killed = (row: string, seed: number, script: Partial<Script> = {}) 
     const began = performance.now()
     for (let kill = 0; kill < kills; kill++) {
       const victim = workers.shift()!
-      yield* Effect.sleep(r.below(times(250, 500)))
+      yield* Effect.sleep(r.below(times(250, 300, 500)))
       yield* victim.signal("SIGKILL")
       yield* fleet.fault
       yield* ended(victim)

@@ -106,7 +106,7 @@ export const crashed = (row: string, step: Step, seed: number, script: Partial<S
     const services = yield* clientOf(fleet.name, next)
     const backend = Context.get(services, ResultBackend)
     const workflows = new Map<string, Sent>()
-    const crashes = times(3, 10, 50)
+    const crashes = times(3, 5, 50)
     for (let crash = 0; crash < crashes; crash++) {
       for (const kind of kinds) {
         for (let count = 0; count < fresh; count++) {

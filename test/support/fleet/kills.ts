@@ -22,10 +22,14 @@ export const killed = (row: string, kills: number, seed: number, script: Partial
       return worker
     }).pipe(Scope.provide(scope))
     const workers: Array<Program.Program> = [yield* begin, yield* begin]
-    yield* fleet.send(many, () => ({ wait: 20 + r.below(60) }))
+    const waits = random(seed)
+    const send = (count: number) => fleet.send(count, () => ({ wait: 20 + waits.below(60) }))
+    yield* send(many)
     for (let kill = 0; kill < kills; kill++) {
       const victim = workers.shift()!
       yield* Effect.sleep(r.below(400))
+      // Whoever is killed has something to do.
+      if ((yield* fleet.queue).ready < 100) yield* send(200)
       yield* victim.signal("SIGKILL")
       yield* fleet.fault
       yield* victim.ended
@@ -41,7 +45,7 @@ export const killed = (row: string, kills: number, seed: number, script: Partial
     const again = started.filter((line) => line.again)
     yield* print(`${row} ${books.line} kills=${kills} started=${started.length} again=${again.length}`)
     assert.deepStrictEqual([books.lost, books.unknown, books.unmarked], [[], [], []])
-    assert.strictEqual(books.finished, many)
+    assert.strictEqual(books.finished, books.n)
     assert.isAtMost(books.dup, concurrency * kills)
     assert.isAbove(again.length, 0)
     return books

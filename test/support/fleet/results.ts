@@ -43,8 +43,8 @@ const world = (script: Partial<Script>) =>
 /** The bar: every result is stored when it is back, none of the tasks runs again, and none is acknowledged before. */
 export const away = (row: string, how: "stopped" | "frozen", script: Partial<Script> = {}) =>
   Effect.gen(function* () {
-    const count = times(100, 500)
-    const long = times(2000, 10_000)
+    const count = times(100, 200, 500)
+    const long = times(2000, 4000, 10_000)
     const { fleet, send, server, stopped, worker } = yield* world(script)
     yield* how === "stopped" ? server.kill : server.freeze
     const sent = yield* send(count)
@@ -78,7 +78,7 @@ export const lost = (row: string, script: Partial<Script> = {}) =>
     yield* server.kill
     yield* send(count)
     yield* fleet.drained
-    const [stats] = yield* Control.inspect.stats({ limit: 1, timeout: "10 seconds" })
+    const [stats] = yield* Control.inspect.stats({ limit: 1, timeout: "1 minute" })
     const told = stats !== undefined && "results_lost" in stats.reply ? stats.reply.results_lost : undefined
     const { code, lines } = yield* stopped
     const logged = lines.filter((line) => line.includes("A result could not be stored, and is lost")).length

@@ -32,14 +32,14 @@ const open = <E>(connection: () => Layer.Layer<Connection, E>, options: RpcBacke
 export const instant = <E>(row: string, connection: () => Layer.Layer<Connection, E>) =>
   Effect.gen(function* () {
     const client = yield* open(connection, {})
-    const count = times(2000, 10_000)
+    const count = times(2000, 4000, 10_000)
     const missed = yield* Effect.forEach(
       Array.from({ length: count }, (_, n) => n),
       (n) =>
         Effect.gen(function* () {
           const { get } = yield* client.send(after, { n, wait: 0 })
           for (let turn = 0; turn < n % 7; turn++) yield* Effect.yieldNow
-          return Option.isNone(yield* Effect.timeoutOption(get, "20 seconds"))
+          return Option.isNone(yield* Effect.timeoutOption(get, "1 minute"))
         }),
       { concurrency: 50 }
     )
@@ -57,7 +57,7 @@ export const restarted = <E, E2, R>(
 ) =>
   Effect.gen(function* () {
     const client = yield* open(connection, options)
-    const restarts = times(1, 3, 10)
+    const restarts = times(1, 2, 10)
     const each = times(400, 1000)
     let never = 0
     for (let round = 0; round < restarts; round++) {
@@ -78,7 +78,7 @@ export const restarted = <E, E2, R>(
       yield* until(Effect.sync(() => left < (each * 3) / 4))
       yield* restart
       // The broker gives a link a second, and a consumer its messages.
-      yield* Effect.timeoutOption(until(Effect.sync(() => left === 0)), "30 seconds")
+      yield* Effect.timeoutOption(until(Effect.sync(() => left === 0)), "1 minute")
       never += left
       yield* Fiber.interruptAll(waiting)
     }

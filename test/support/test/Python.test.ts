@@ -43,12 +43,12 @@ def add(a, b): return a + b
 `
         const worker = yield* Python.worker({ code, args: ["--concurrency", "2"] })
         const sum = yield* Python.run(`${code}
-print(add.delay(2, 3).get(timeout=20))`)
+print(add.delay(2, 3).get(timeout=100))`)
         assert.strictEqual(sum, "5\n")
         yield* worker.line("Task add[")
         yield* worker.signal("SIGTERM")
         assert.strictEqual(yield* worker.ended, 0)
       }),
-    60_000
+    120_000
   )
 })

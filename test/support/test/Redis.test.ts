@@ -15,7 +15,7 @@ const ping = (port: number): Effect.Effect<string, never, Scope.Scope> =>
     return wire.text() === "" ? yield* wire.ended : wire.text()
   })
 
-layer(Redis.layer({ appendfsync: "always" }), { timeout: 60_000 })("Redis", (it) => {
+layer(Redis.layer({ appendfsync: "always" }))("Redis", (it) => {
   it.effect("keeps what it acknowledged through a stop and a SIGKILL, at the same port", () =>
     Effect.gen(function* () {
       const [redis, server] = [yield* Redis, yield* RedisServer]
@@ -104,7 +104,7 @@ layer(Redis.layer({ appendfsync: "always" }), { timeout: 60_000 })("Redis", (it)
   )
 })
 
-layer(Redis.layer({ tls: true, password: "pass word" }), { timeout: 60_000 })("Redis with TLS and a password", (it) => {
+layer(Redis.layer({ tls: true, password: "pass word" }))("Redis with TLS and a password", (it) => {
   it.effect("lets nobody in without the password, nor with a certificate it cannot check", () =>
     Effect.gen(function* () {
       const { node, command, url } = yield* Redis

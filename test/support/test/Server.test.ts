@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { spawn } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, writeFileSync } from "node:fs"
+import * as path from "node:path"
 import * as Certificates from "../Certificates.ts"
 import * as Commands from "../Commands.ts"
 import * as Ports from "../Ports.ts"
@@ -11,7 +12,7 @@ import * as Server from "../Server.ts"
 import * as Wire from "./Wire.ts"
 
 const test = <E>(name: string, effect: Effect.Effect<void, E, Scope.Scope>) =>
-  it.effect(name, () => Effect.scoped(effect), 60_000)
+  it.effect(name, () => Effect.scoped(effect))
 
 const shell = (script: string) => ["sh", "-c", script]
 
@@ -34,9 +35,36 @@ describe("Ports", () => {
 })
 
 describe("Commands", () => {
+  /** An `apt-get` of the test's own, for as long as its scope is open. */
+  const apt = (script: (folder: string) => string) =>
+    Effect.gen(function* () {
+      const folder = yield* Server.folder
+      writeFileSync(path.join(folder, "apt-get"), `#!/bin/sh\n${script(folder)}\n`, { mode: 0o755 })
+      const before = process.env["PATH"]
+      yield* Effect.acquireRelease(
+        Effect.sync(() => (process.env["PATH"] = `${folder}${path.delimiter}${before}`)),
+        () => Effect.sync(() => (process.env["PATH"] = before))
+      )
+      return folder
+    })
+
+  test(
+    "asks again for what cannot be had at the moment, as a mirror that does not answer",
+    Effect.gen(function* () {
+      // The first install fails, then the update; what is asked again succeeds.
+      const folder = yield* apt(
+        (folder) => `echo "$*" >> ${folder}/asked; [ $(wc -l < ${folder}/asked) -gt 2 ] && touch ${folder}/wanted`
+      )
+      const asked = yield* Effect.exit(Commands.require({ [`${folder}/wanted`]: "some-package" }))
+      // Only who is root may install.
+      assert.strictEqual(asked._tag, process.getuid?.() === 0 ? "Success" : "Failure")
+    })
+  )
+
   test(
     "says what to install where it cannot",
     Effect.gen(function* () {
+      yield* apt(() => "echo E: Unable to locate package no-such-package >&2; exit 100")
       const { message } = yield* Effect.flip(Commands.require({ "no-such-command": "no-such-package", sh: "dash" }))
       assert.match(message, /^no-such-command missing\. /)
       assert.match(message, /Install it: apt-get install no-such-package$/)

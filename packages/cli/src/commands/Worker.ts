@@ -1,10 +1,10 @@
 /** `apium worker`: runs the tasks of a module until it is told to stop (celery/bin/worker.py). */
 import { Host } from "@apium/hub/Host"
-import * as Beat from "@apium/worker/beat/Beat"
+import type * as Beat from "@apium/worker/beat/Beat"
 import * as FiberPool from "@apium/worker/execution/pools/FiberPool"
 import * as InlinePool from "@apium/worker/execution/pools/InlinePool"
 import type { Pool } from "@apium/worker/execution/Pool"
-import { launch, layerProcessPool, layerStateDb, layerThreadPool } from "@apium/worker/node"
+import { launch } from "@apium/worker/node/launch"
 import * as Profile from "@apium/worker/Profile"
 import { Tasks } from "@apium/worker/task/Tasks"
 import * as Router from "@apium/worker/client/Router"
@@ -57,7 +57,15 @@ const checkPool = ({ autoscale, concurrency, maxMemoryPerChild, maxTasksPerChild
   return Effect.void
 }
 
-const poolOf = ({ maxMemoryPerChild, maxTasksPerChild, pool }: Flags, module: URL, size: number) => {
+/** What few workers have is loaded for these: pools of children, a file for the state, a schedule. */
+const node = Effect.promise(() => import("@apium/worker/node"))
+const beat = Effect.promise(() => import("@apium/worker/beat/Beat"))
+
+const poolOf = (
+  { maxMemoryPerChild, maxTasksPerChild, pool }: Flags,
+  module: URL,
+  size: number
+): Layer.Layer<Pool, unknown> => {
   const children = { module, size, maxTasksPerChild: Option.getOrUndefined(maxTasksPerChild) }
   switch (pool) {
     case "fiber":
@@ -65,9 +73,13 @@ const poolOf = ({ maxMemoryPerChild, maxTasksPerChild, pool }: Flags, module: UR
     case "inline":
       return InlinePool.layer
     case "thread":
-      return layerThreadPool(children) satisfies Layer.Layer<Pool, unknown>
+      return Layer.unwrap(Effect.map(node, ({ layerThreadPool }) => layerThreadPool(children)))
     case "process":
-      return layerProcessPool({ ...children, maxMemoryPerChild: Option.getOrUndefined(maxMemoryPerChild) })
+      return Layer.unwrap(
+        Effect.map(node, ({ layerProcessPool }) =>
+          layerProcessPool({ ...children, maxMemoryPerChild: Option.getOrUndefined(maxMemoryPerChild) })
+        )
+      )
   }
 }
 
@@ -88,7 +100,8 @@ const periodic = (entries: ReadonlyArray<Beat.Entry>) =>
     Effect.gen(function* () {
       const { shutdown } = yield* Worker.Worker
       const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
-      yield* Layer.buildWithScope(Beat.layer({ entries }), scope)
+      const { layer } = yield* beat
+      yield* Layer.buildWithScope(layer({ entries }), scope)
       yield* shutdown.reached("warm").pipe(
         Effect.onExit((exit) => Scope.close(scope, exit)),
         Effect.forkScoped
@@ -147,7 +160,7 @@ const sizeOf = ({ autoscale, concurrency, pool }: Flags, cpus: number): number =
 const stateOf = ({ statedb }: Flags, nodename: string) =>
   Option.match(statedb, {
     onNone: () => Layer.empty,
-    onSome: (file) => layerStateDb(NodeName.file(file, nodename))
+    onSome: (file) => Layer.unwrap(Effect.map(node, ({ layerStateDb }) => layerStateDb(NodeName.file(file, nodename))))
   })
 
 /** Everything there is to do once it is known what is wanted; all of it ends by a signal. */

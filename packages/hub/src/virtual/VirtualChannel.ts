@@ -247,12 +247,15 @@ export class VirtualChannel {
             { side: "near", counted: false }
           )
         )
-      const releaseAll = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> =>
-        Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true })
+      const releaseAll = (deliveries: ReadonlyArray<VirtualDelivery>): Effect.Effect<void> =>
+        noAck
+          ? giveBack(deliveries.map((delivery) => delivery.stored))
+          : Effect.forEach(deliveries.toReversed(), ({ release }) => Effect.ignore(release), { discard: true })
 
-      const deliver = (stored: ReadonlyArray<StoredMessage>): Effect.Effect<ReadonlyArray<Delivery>, HubError> => {
-        const deliveries: Array<Delivery> = []
-        const done: Array<string> = []
+      const deliver = (
+        stored: ReadonlyArray<StoredMessage>
+      ): Effect.Effect<ReadonlyArray<VirtualDelivery>, HubError> => {
+        const deliveries: Array<VirtualDelivery> = []
         const expired: Array<StoredMessage> = []
         for (const one of stored) {
           if (one.expired) {
@@ -261,18 +264,22 @@ export class VirtualChannel {
             continue
           }
           deliveries.push(new VirtualDelivery(one, this, tag, noAck ? undefined : window, noAck))
-          if (noAck) done.push(one.tag)
         }
-        if (expired.length === 0 && done.length === 0) return Effect.succeed(deliveries)
-        return Effect.andThen(
-          // When one finds no place among the dead, nobody comes for the others.
+        if (expired.length === 0) return Effect.succeed(deliveries)
+        // When one finds no place among the dead, nobody comes for the others.
+        return Effect.as(
           Effect.onError(
             Effect.forEach(expired, (one) => broker.discard(one, "expired"), { discard: true }),
             () => Effect.andThen(giveBack(expired), releaseAll(deliveries))
           ),
-          Effect.as(store.settle(done), deliveries)
+          deliveries
         )
       }
+      /** Without acknowledgements they are nobody's any more when they are handed over, and not before. */
+      const handed = (deliveries: NonEmptyReadonlyArray<VirtualDelivery>) =>
+        noAck
+          ? Effect.as(store.settle(deliveries.map((delivery) => delivery.stored.tag)), deliveries)
+          : Effect.succeed(deliveries)
 
       // Only the waits may be interrupted: between the take and the hand-over a message has no other owner.
       return Effect.uninterruptibleMask((restore) => {
@@ -280,8 +287,8 @@ export class VirtualChannel {
          * Who was interrupted while a store far away took them will not come for them. The last step may be interrupted and carries
          * the value; behind it is nothing that runs when all is well (`onInterrupt` does), where a fiber would yield.
          */
-        const handOver = (deliveries: NonEmptyReadonlyArray<Delivery>) =>
-          Effect.catchCause(restore(Effect.succeed(deliveries)), (cause) =>
+        const handOver = (deliveries: NonEmptyReadonlyArray<VirtualDelivery>) =>
+          Effect.catchCause(restore(handed(deliveries)), (cause) =>
             Effect.andThen(releaseAll(deliveries), Effect.failCause(cause))
           )
         /** Of a store far away half of what there is room for: the rest is for the batch behind it, and for who else takes on this channel. */

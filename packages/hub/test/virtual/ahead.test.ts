@@ -5,7 +5,7 @@ import * as HubQueue from "@apium/hub/Queue"
 import type { StoredMessage, VirtualStore } from "@apium/hub/virtual/VirtualStore"
 import * as VirtualTransport from "@apium/hub/virtual/VirtualTransport"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Queue, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Queue, Scope, Stream } from "effect"
 import { drain, message, settle, textOf } from "../support/messages.ts"
 
 /** Each take is told of with how many it is for, and comes back when it is let go. */
@@ -98,6 +98,29 @@ describe("a consumer of a store far away", () => {
       )
       assert.isTrue(left.every(({ deliveryCount }) => deliveryCount._tag === "Some" && deliveryCount.value === 0))
     })
+  )
+
+  it.effect.each([{ noAck: false }, { noAck: true }])(
+    "that is interrupted while a batch is on its way has lost none of it ($noAck: without acknowledgements)",
+    ({ noAck }) =>
+      Effect.gen(function* () {
+        const { asked, channel, other, publish } = yield* world
+        yield* publish(3)
+        const seen: Array<string> = []
+        const consumer = yield* Effect.forkChild(
+          Stream.runForEach(channel.consume("q", { noAck }), (delivery) =>
+            Effect.sync(() => seen.push(textOf(delivery)))
+          )
+        )
+        const { go } = yield* Queue.take(asked)
+        const ended = yield* Effect.forkChild(Fiber.interrupt(consumer))
+        yield* settle
+        yield* go
+        yield* Fiber.join(ended)
+        const left = yield* drain(other, "q")
+        assert.deepStrictEqual([seen, left.map(textOf)], [[], ["0", "1", "2"]])
+        assert.isTrue(left.every(({ deliveryCount }) => deliveryCount._tag === "Some" && deliveryCount.value === 0))
+      })
   )
 
   it.effect("that finds fewer than it asked for asks for no more before it has handed them over", () =>

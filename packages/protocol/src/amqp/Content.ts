@@ -57,6 +57,11 @@ export class Content {
     return this.tableStart >= 0
   }
 
+  /** Whether somebody has read properties and headers by now. */
+  get isRead(): boolean {
+    return this.readHeaders !== undefined && this.readProperties !== undefined
+  }
+
   /** The headers, empty where there are none; throws {@link AmqpError} where the table makes no sense, which is this message's affair alone. */
   headersUnsafe(): FieldTable {
     if (this.readHeaders === undefined) {

@@ -20,8 +20,10 @@ import {
   noLimits,
   readLimits,
   readNames,
-  readTime,
-  toNumber
+  readNumber,
+  readShown,
+  readText,
+  readTime
 } from "../internal/taskFields.ts"
 import { brokerHeaders } from "../kombu/BrokerHeaders.ts"
 import * as IsoTime from "../kombu/IsoTime.ts"
@@ -86,27 +88,30 @@ export const emptyEmbed: Embed = Object.freeze({ callbacks: null, errbacks: null
 
 // ------------------------------------------------------------------ writing
 
-/** The headers of a new task; what is left out has the wire's default. */
-export const makeHeaders = (headers: Pick<TaskHeaders, "task" | "id"> & Partial<TaskHeaders>): TaskHeaders => ({
-  lang: "js",
-  shadow: null,
-  eta: null,
-  expires: null,
-  group: null,
-  groupIndex: null,
-  retries: 0,
-  timelimit: noLimits,
-  rootId: headers.id,
-  parentId: null,
-  argsrepr: null,
-  kwargsrepr: null,
-  origin: null,
-  ignoreResult: false,
-  replacedTaskNesting: 0,
-  stampedHeaders: null,
-  stamps: nothing,
-  extra: nothing,
-  ...headers
+type NewHeaders = Pick<TaskHeaders, "task" | "id"> & { readonly [K in keyof TaskHeaders]?: TaskHeaders[K] | undefined }
+
+/** The headers of a new task; what is left out, or `undefined`, has the wire's default. */
+export const makeHeaders = (headers: NewHeaders): TaskHeaders => ({
+  lang: headers.lang ?? "js",
+  task: headers.task,
+  id: headers.id,
+  shadow: headers.shadow ?? null,
+  eta: headers.eta ?? null,
+  expires: headers.expires ?? null,
+  group: headers.group ?? null,
+  groupIndex: headers.groupIndex ?? null,
+  retries: headers.retries ?? 0,
+  timelimit: headers.timelimit ?? noLimits,
+  rootId: headers.rootId ?? headers.id,
+  parentId: headers.parentId ?? null,
+  argsrepr: headers.argsrepr ?? null,
+  kwargsrepr: headers.kwargsrepr ?? null,
+  origin: headers.origin ?? null,
+  ignoreResult: headers.ignoreResult ?? false,
+  replacedTaskNesting: headers.replacedTaskNesting ?? 0,
+  stampedHeaders: headers.stampedHeaders ?? null,
+  stamps: headers.stamps ?? nothing,
+  extra: headers.extra ?? nothing
 })
 
 /** Headers of protocol 2 with Python's names, all of them present. A header of the application's own cannot replace one of Celery's. */
@@ -265,19 +270,7 @@ const readHeaders = (wire: Fields, where: string): TaskHeaders => {
   if (typeof task !== "string" || task === "") throw invalid(`${where}.task`, "the name of a task", task, named)
   if (typeof id !== "string" || id === "") throw invalid(`${where}.id`, "the id of the task", id, named)
 
-  const text = (key: string): string | null => {
-    const value = field(wire, key) ?? null
-    if (value === null || typeof value === "string") return value
-    throw invalid(`${where}.${key}`, "a string or null", value, named)
-  }
-  // For people alone. A name of Python's with half a character in it (`surrogateescape`, of any file system) is no UTF-8 over AMQP.
-  const shown = (key: string): string | null => {
-    const value = field(wire, key)
-    return value instanceof Uint8Array ? new TextDecoder().decode(value) : text(key)
-  }
-  const number = (key: string): number | null => toNumber(field(wire, key), `${where}.${key}`, named)
-
-  const retries = number("retries") ?? 0
+  const retries = readNumber(wire, "retries", where, named) ?? 0
   if (retries < 0 || !Number.isInteger(retries)) {
     throw new InvalidTask({
       message: `${where}.retries should be 0 or more, and is ${retries}`,
@@ -292,24 +285,24 @@ const readHeaders = (wire: Fields, where: string): TaskHeaders => {
   if (!isRecord(stamps)) throw invalid(`${where}.stamps`, "an object", stamps, named)
 
   return {
-    lang: text("lang") ?? "py",
+    lang: readText(wire, "lang", where, named) ?? "py",
     task,
     id,
-    shadow: text("shadow"),
-    eta: readTime(field(wire, "eta"), `${where}.eta`, named),
-    expires: readTime(field(wire, "expires"), `${where}.expires`, named),
-    group: text("group"),
-    groupIndex: number("group_index"),
+    shadow: readText(wire, "shadow", where, named),
+    eta: readTime(wire, "eta", where, named),
+    expires: readTime(wire, "expires", where, named),
+    group: readText(wire, "group", where, named),
+    groupIndex: readNumber(wire, "group_index", where, named),
     retries,
-    timelimit: readLimits(field(wire, "timelimit"), `${where}.timelimit`, named),
-    rootId: text("root_id") ?? id,
-    parentId: text("parent_id"),
-    argsrepr: shown("argsrepr"),
-    kwargsrepr: shown("kwargsrepr"),
-    origin: text("origin"),
+    timelimit: readLimits(wire, "timelimit", where, named),
+    rootId: readText(wire, "root_id", where, named) ?? id,
+    parentId: readText(wire, "parent_id", where, named),
+    argsrepr: readShown(wire, "argsrepr", where, named),
+    kwargsrepr: readShown(wire, "kwargsrepr", where, named),
+    origin: readText(wire, "origin", where, named),
     ignoreResult,
-    replacedTaskNesting: number("replaced_task_nesting") ?? 0,
-    stampedHeaders: readNames(field(wire, "stamped_headers"), `${where}.stamped_headers`, named),
+    replacedTaskNesting: readNumber(wire, "replaced_task_nesting", where, named) ?? 0,
+    stampedHeaders: readNames(wire, "stamped_headers", where, named),
     stamps,
     extra: rest(wire, known)
   }

@@ -7,7 +7,6 @@ import type { BasicDeliver, BasicGetOk } from "@apium/protocol/amqp/Method"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as DelayedDelivery from "../DelayedDelivery.ts"
 import type { Share } from "./Consumer.ts"
 
@@ -51,7 +50,7 @@ export class AmqpDelivery implements Delivery {
   }
 
   get message(): Message {
-    return (this.#message ??= lazily(this.#content))
+    return (this.#message ??= messageOf(this.#content))
   }
 
   get unreadable(): Unreadable | undefined {
@@ -134,14 +133,45 @@ export class AmqpDelivery implements Delivery {
   }
 }
 
-/** Own properties, so that it can be spread. FAST: only headers that are there are worth a getter, which costs as much as reading the properties twice. */
-const lazily = (content: Content): Message =>
-  content.hasHeaders
-    ? {
-        body: content.body,
-        properties: content.properties,
-        get headers() {
-          return Result.getOrElse(content.headers(), () => ({}))
-        }
-      }
-    : { body: content.body, properties: content.properties, headers: content.headersUnsafe() }
+/**
+ * Own properties, so that it can be spread. Who asks for the body alone does not pay for the headers, which are read when they are asked for, unless they
+ * were before.
+ */
+const messageOf = (content: Content): Message =>
+  content.hasHeaders && !content.isRead
+    ? new Unread(content)
+    : { body: content.body, properties: content.properties, headers: headersOf(content) }
+
+const headersOf = (content: Content): Message["headers"] => {
+  try {
+    return content.headersUnsafe()
+  } catch {
+    return {}
+  }
+}
+
+/**
+ * FAST: one getter for all messages. That of an object literal is a function of its own, and so each message a hidden class of its own: 0.7 us, 1.2 kB, and
+ * V8 keeps such classes in its old generation, with all that their getter knows of (the whole message: 7 of 59 MB survived each scavenge).
+ */
+class Unread implements Message {
+  readonly body: Uint8Array
+  readonly properties: Message["properties"]
+  declare readonly headers: Message["headers"]
+  readonly #content: Content
+
+  constructor(content: Content) {
+    this.body = content.body
+    this.properties = content.properties
+    this.#content = content
+    Object.defineProperty(this, "headers", Unread.#headers)
+  }
+
+  static readonly #headers: PropertyDescriptor & ThisType<Unread> = {
+    get() {
+      return headersOf(this.#content)
+    },
+    enumerable: true,
+    configurable: true
+  }
+}

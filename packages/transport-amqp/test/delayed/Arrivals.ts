@@ -11,12 +11,18 @@ export const persistent = (text: string, properties: Message.Properties = {}): M
   Message.make(new TextEncoder().encode(text), { deliveryMode: "persistent", ...properties })
 
 /** To a queue, to arrive in so many seconds. What is more than whole ones may go by before it is published. */
-export const to = (routingKey: string, seconds: number): Message.Route => ({
+export const to = (routingKey: string, seconds: number): Message.Route & { readonly notBefore: number } => ({
   exchange: "",
   routingKey,
   mandatory: true,
   notBefore: Date.now() + seconds * 1000
 })
+
+/**
+ * When it may arrive at the earliest, whenever it was published: what is left by then is rounded down to whole seconds. Broker and test
+ * have clocks of whole milliseconds.
+ */
+export const earliest = ({ notBefore }: { readonly notBefore: number }): number => notBefore - 1002
 
 /** What arrives in a queue, acknowledged. */
 export const arrivals = (queue: Queue) =>

@@ -27,7 +27,7 @@ const permit = (user: string, vhost: string, write = ".*") =>
 
 const connected = (url: string) => Layer.fresh(Amqp.layer(url))
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })(
+layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })(
   "a broker that refuses the lattice",
   (it) => {
     /** Twenty publishes at once are refused; one more is when the cause has gone, for its link remembers; the next link asks again. */
@@ -67,7 +67,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })(
           const url = rabbit.url().replace("guest:guest", "modest:modest")
           assert.match(yield* refusal(url, permit("modest", rabbit.vhost)), /403 ACCESS_REFUSED.*celery_delayed_27/)
         }),
-      30_000
+      300_000
     )
 
     it.effect(
@@ -85,7 +85,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })(
           const mended = use((channel) => channel.exchangeDelete(taken))
           assert.match(yield* refusal(url, mended), /406 PRECONDITION_FAILED/)
         }),
-      30_000
+      300_000
     )
 
     it.effect(
@@ -106,7 +106,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "60 seconds" })(
             assert.strictEqual(textOf((yield* Queue.take(arrived)).delivery), "open")
           }).pipe(Effect.scoped, Effect.provide(connected(own.url)))
         }),
-      30_000
+      300_000
     )
   }
 )

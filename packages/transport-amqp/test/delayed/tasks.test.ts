@@ -69,7 +69,7 @@ const sending = (url: string, queues: ReadonlyArray<Queue.Queue> = []) =>
 const World = Layer.suspend(() => MemoryBackend.layer).pipe(Layer.provideMerge(RabbitMq.shared))
 
 /** They do nothing but wait, most of the time. */
-const together = { excludeTestServices: true, concurrent: true, timeout: "90 seconds" } as const
+const together = { excludeTestServices: true, concurrent: true, timeout: "5 minutes" } as const
 
 layer(World, together)("a task that is not due, on RabbitMQ", (it) => {
   for (const [kind, queue] of [
@@ -113,7 +113,7 @@ layer(World, together)("a task that is not due, on RabbitMQ", (it) => {
           assert.strictEqual(seen.size, count)
           assert.strictEqual(yield* Inbox.size(runs), 0)
         }),
-      30_000
+      300_000
     )
   }
 
@@ -141,7 +141,7 @@ layer(World, together)("a task that is not due, on RabbitMQ", (it) => {
           assert.deepStrictEqual(headers, { "x-tenant": "acme" })
           assert.deepInclude(delivery, { exchange: "", routingKey: queue.name, queue: queue.name })
         }),
-      30_000
+      300_000
     )
   }
 
@@ -157,14 +157,15 @@ layer(World, together)("a task that is not due, on RabbitMQ", (it) => {
           Effect.provideContext(client)
         )
         assert.strictEqual(yield* result.get, 3)
-        assert.isAtLeast(Date.now() - began, 3600)
+        // By clocks of whole milliseconds.
+        assert.isAtLeast(Date.now() - began, 3590)
         const all = yield* Inbox.takeAll(runs)
         assert.deepStrictEqual(
           all.map(({ headers, index }) => [index, headers]),
           [0, 1, 2, 3].map((retries) => [retries, {}])
         )
       }),
-    30_000
+    300_000
   )
 })
 
@@ -190,7 +191,7 @@ layer(World, together)("a task that is not due, with Python", (it) => {
         const worker = yield* Python.worker({ code: python(url), args: ["--concurrency", "1", "--pool", "solo"] })
         const peer = Task.make("delayed.python", { params: { due: Schema.Number }, ignoreResult: true })
         const client = yield* sending(url)
-        const due = Date.now() + 2500
+        const due = Date.now() + 6500
         yield* Effect.flatMap(Client, (client) =>
           client.send(peer, { due }, { queue: "python", eta: new Date(due) })
         ).pipe(Effect.provideContext(client))
@@ -200,7 +201,7 @@ layer(World, together)("a task that is not due, with Python", (it) => {
         // Through the lattice, and not held by the worker from the beginning.
         assert.match(routingKey!, /^([01]\.){28}python$/)
       }),
-    90_000
+    300_000
   )
 
   for (const [where, profile] of [
@@ -231,15 +232,15 @@ app.send_task("delayed.note", kwargs={"index": 2, "due": due + 1500}, countdown=
             [1, 2]
           )
           // Python takes its time between the two lines, which makes it later and not earlier.
-          for (const run of late) assert.isAtLeast(run.late, -1)
+          for (const run of late) assert.isAtLeast(run.late, -2)
           assert.strictEqual(yield* Inbox.size(runs), 0)
         }),
-      90_000
+      300_000
     )
   }
 })
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a broker that keeps no tasks for us", (it) => {
+layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a broker that keeps no tasks for us", (it) => {
   it.effect(
     "gets them undelayed, the worker holds them, and each of both says so once",
     () =>
@@ -278,6 +279,6 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a broker tha
           "celery_delayed_0"
         )
       }),
-    30_000
+    300_000
   )
 })

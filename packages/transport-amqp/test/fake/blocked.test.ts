@@ -50,6 +50,6 @@ describe("a broker that blocks its publishers", () => {
         yield* Fiber.join(kept)
         assert.strictEqual(yield* channel.queuePurge(name), 1)
       }),
-    60_000
+    300_000
   )
 })

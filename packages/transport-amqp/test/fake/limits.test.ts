@@ -54,7 +54,7 @@ describe("what two peers agree on", () => {
           }
         }
       }),
-    60_000
+    300_000
   )
 
   it.effect("is refused below RabbitMQ 4's smallest frame, with its reason and for good", () =>

@@ -38,7 +38,7 @@ const world = Effect.gen(function* () {
 })
 
 const live = <A, E>(name: string, body: Effect.Effect<A, E, Scope.Scope>) =>
-  it.live(name, () => Effect.scoped(body), 20_000)
+  it.live(name, () => Effect.scoped(body), 300_000)
 
 describe("RabbitMQ 4.3", () => {
   const refused = [

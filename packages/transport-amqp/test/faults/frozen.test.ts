@@ -14,29 +14,30 @@ const compute = (milliseconds: number) =>
     while (performance.now() < until);
   })
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("a client that stands still", (it) => {
+layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a client that stands still", (it) => {
   it.effect(
     "for a heartbeat is not lost, and for three it is lost with a reason, or not at all",
     () =>
       Effect.gen(function* () {
         const rabbit = yield* RabbitMq
-        const h = 1000
-        const survives = Effect.fnUntraced(function* (milliseconds: number) {
-          const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=1`)
+        /** In seconds: so many heartbeats, and how long one is. */
+        const survives = Effect.fnUntraced(function* (heartbeats: number, heartbeat: number) {
+          const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=${heartbeat}`)
           const channel = yield* connection.channel
           const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
           // As long as it takes for the broker to send a heartbeat into the pause.
-          yield* Effect.sleep(h / 2)
-          yield* compute(milliseconds)
+          yield* Effect.sleep(heartbeat * 500)
+          yield* compute(heartbeats * heartbeat * 1000)
           yield* Effect.sleep("100 millis")
           const ended = lost.pollUnsafe()
           if (ended === undefined) yield* channel.queueDeclare(HubQueue.temporary())
           yield* Fiber.interrupt(lost)
           return ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended))
         }, Effect.scoped)
-        const half = yield* survives(h / 2)
-        const whole = yield* survives(h)
-        const three = yield* survives(3 * h)
+        // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
+        const half = yield* survives(0.5, 3)
+        const whole = yield* survives(1, 3)
+        const three = yield* survives(3, 1)
         yield* Figures.print(
           `B7 blocked 0.5 h: ${half?.message ?? "stays"}, 1 h: ${whole?.message ?? "stays"}, 3 h: ${three?.message ?? "stays"}`
         )
@@ -44,7 +45,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("a 
         assert.isUndefined(whole)
         if (three !== undefined) assert.strictEqual(three.reason._tag, "ConnectionLost")
       }),
-    60_000
+    300_000
   )
 
   it.effect(
@@ -82,8 +83,8 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "30 seconds" })("a 
           lines.filter((line) => line.startsWith("unhandled")),
           []
         )
-        assert.isBelow(Math.max(...took), 3000)
+        assert.isBelow(Math.max(...took), 3000 + Figures.slack)
       }),
-    60_000
+    300_000
   )
 })

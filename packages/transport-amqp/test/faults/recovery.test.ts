@@ -40,7 +40,7 @@ const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.ur
 
 const loseLink = Effect.flatMap(RabbitMq, (rabbit) => rabbit.closeConnections())
 
-layer(World, { excludeTestServices: true, timeout: "30 seconds" })("a connection whose link was lost", (it) => {
+layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a connection whose link was lost", (it) => {
   it.effect(
     "keeps its name, and its channels confirm and return as before",
     () =>
@@ -60,7 +60,7 @@ layer(World, { excludeTestServices: true, timeout: "30 seconds" })("a connection
         )
         assert.deepStrictEqual(name, ["recovering"])
       }),
-    30_000
+    300_000
   )
 
   it.effect(
@@ -105,21 +105,26 @@ layer(World, { excludeTestServices: true, timeout: "30 seconds" })("a connection
         })
         yield* round
         yield* loseLink
-        yield* Figures.until(Effect.sync(() => names.length === 2))
+        yield* Figures.until(Effect.sync(() => names.length >= 2))
         yield* round
-        const [before, after] = names as [ReadonlyArray<string>, ReadonlyArray<string>]
+        const [before, after] = [names[0]!, names.at(-1)!]
         assert.deepStrictEqual(before.slice(0, 3), after.slice(0, 3))
         assert.notStrictEqual(before[3], after[3])
         yield* Fiber.interrupt(running)
-        assert.deepStrictEqual(
-          (yield* rabbit.queues)
-            .filter(({ name }) => before.includes(name) || after.includes(name))
-            .map(({ name }) => name)
-            .toSorted(),
-          ["durable", "own"]
+        // RabbitMQ deletes those that nobody consumes a moment after their consumer's goodbye.
+        yield* Figures.until(
+          Effect.map(
+            rabbit.queues,
+            (all) =>
+              all
+                .map(({ name }) => name)
+                .filter((name) => names.flat().includes(name))
+                .toSorted()
+                .join() === "durable,own"
+          )
         )
       }),
-    30_000
+    300_000
   )
 
   it.effect(
@@ -155,7 +160,7 @@ layer(World, { excludeTestServices: true, timeout: "30 seconds" })("a connection
         }
         assert.strictEqual(yield* consumers, 0)
       }),
-    30_000
+    300_000
   )
 
   it.effect(
@@ -202,6 +207,6 @@ layer(World, { excludeTestServices: true, timeout: "30 seconds" })("a connection
           `C10 consumers=${n} of ${n} three times, back after p50/p95/max ms=${Figures.spread(took)}`
         )
       }),
-    60_000
+    300_000
   )
 })

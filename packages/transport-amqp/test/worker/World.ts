@@ -1,5 +1,5 @@
 import * as Amqp from "@apium/transport-amqp/node"
-import { Effect, Layer, Schedule } from "effect"
+import { Effect, Layer } from "effect"
 import * as Fleet from "../../../../test/support/fleet/Fleet.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
 
@@ -12,8 +12,6 @@ export const World = Layer.unwrap(
         url: rabbit.url(),
         counts: (queue) =>
           rabbit.queues.pipe(
-            // The mailbox of a worker that ends may go while they are counted.
-            Effect.retry({ times: 10, schedule: Schedule.spaced("50 millis") }),
             Effect.orDie,
             Effect.map((all) => all.find(({ name }) => name === queue) ?? { ready: 0, unacked: 0 })
           )

@@ -32,13 +32,13 @@ const World = Layer.unwrap(
   Layer.provide(Layer.succeed(References.MinimumLogLevel, "Fatal"))
 )
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("children of a pool that are killed", (it) => {
+layer(World, { excludeTestServices: true, timeout: "5 minutes" })("children of a pool that are killed", (it) => {
   it.effect(
     "take their own task along and no other; one that is given back each time is dead-lettered",
     () =>
       Effect.gen(function* () {
         const connection = yield* Connection
-        const deaths = times(5, 50, 200)
+        const deaths = times(5, 20, 200)
         const dead = Queue.make(DeadLetter.queueOf(queue.name))
         yield* connection.declare({ queues: [dead] })
         const poison = yield* children.diesAgain.delay({})
@@ -70,6 +70,6 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("children of 
           [0, 1]
         )
       }),
-    60_000
+    300_000
   )
 })

@@ -7,7 +7,7 @@ import { World } from "./World.ts"
 
 layer(World.pipe(Layer.provideMerge(Layer.merge(RabbitMq.shared, Redis.layer()))), {
   excludeTestServices: true,
-  timeout: "60 seconds"
+  timeout: "5 minutes"
 })("chords whose workers are killed", (it) => {
   it.effect(
     `of ${chords.chords} chords of 10 every body runs, and none twice, though ${chords.kills} workers are killed`,

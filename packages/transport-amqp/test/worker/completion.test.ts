@@ -7,7 +7,7 @@ import { World } from "./World.ts"
 
 layer(World.pipe(Layer.provideMerge(Layer.merge(RabbitMq.shared, Redis.layer()))), {
   excludeTestServices: true,
-  timeout: "60 seconds"
+  timeout: "5 minutes"
 })("a worker that dies on the way from its handler to the acknowledgement", (it) => {
   for (const [index, step] of completion.steps.entries()) {
     it.effect(

@@ -7,7 +7,9 @@ import { World } from "./World.ts"
 
 const kinds = { classic: {}, quorum: { quorum: true } } as const
 
-layer(World.pipe(Layer.provideMerge(RabbitMq.layer())), { excludeTestServices: true, timeout: "90 seconds" })(
+const load = { tasks: times(350, 350, 500), longest: 170, apart: 600 }
+
+layer(World.pipe(Layer.provideMerge(RabbitMq.layer())), { excludeTestServices: true, timeout: "5 minutes" })(
   "a worker whose links are lost",
   (it) => {
     it.effect(
@@ -15,9 +17,9 @@ layer(World.pipe(Layer.provideMerge(RabbitMq.layer())), { excludeTestServices: t
       () =>
         Effect.gen(function* () {
           const rabbit = yield* RabbitMq
-          yield* kills.cut("B4", kinds, times(3, 6, 20), rabbit.closeConnections())
+          yield* kills.cut("B4", kinds, times(3, 4, 20), rabbit.closeConnections(), load)
         }),
-      90_000
+      300_000
     )
 
     it.effect(
@@ -27,9 +29,9 @@ layer(World.pipe(Layer.provideMerge(RabbitMq.layer())), { excludeTestServices: t
           const rabbit = yield* RabbitMq
           const { kill, start } = yield* RabbitMqServer
           const again = rabbit.flush.pipe(Effect.andThen(kill), Effect.andThen(start))
-          yield* kills.cut("B2", kinds, times(1, 2, 5), again)
+          yield* kills.cut("B2", kinds, times(1, 1, 5), again, load)
         }),
-      90_000
+      300_000
     )
   }
 )

@@ -18,9 +18,11 @@ const World = Layer.merge(
 ).pipe(Layer.provideMerge(RabbitMq.shared))
 
 const kills = times(2, 4, 10)
-const many = times(10_000, 20_000, 100_000)
+const share = times(3000, 4000, 10_000)
+/** Those that are killed have more to publish than they ever can, however late the test hears of what they did. */
+const endless = 1_000_000
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a publisher that is killed", (it) => {
+layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a publisher that is killed", (it) => {
   it.effect(
     "with 256 publishes on their way: what has returned is in the queue",
     () =>
@@ -31,20 +33,20 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a publisher 
         const r = random(1)
         const queue = Queue.make("published")
         const returned = new Set<number>()
-        const share = Math.floor(many / (kills + 1))
         for (let part = 0; part <= kills; part++) {
-          const [from, to] = [part * share, part === kills ? many : (part + 1) * share]
+          const from = part * endless
+          const to = from + (part === kills ? share : endless)
           const publisher = yield* Program.start(file, { args: [rabbit.url(), queue.name, String(from), String(to)] })
           if (part === kills) {
             yield* publisher.line("done")
           } else {
-            // Somewhere in its part, or a little after.
             yield* publisher.line(`returned ${from + 1 + r.below(share - 1)}`)
           }
           yield* publisher.signal("SIGKILL")
-          for (const line of (yield* publisher.ended).lines) {
+          const { last, lines } = yield* publisher.ended
+          assert.strictEqual(last === "done", part === kills)
+          for (const line of lines)
             if (line.startsWith("returned ")) returned.add(Number(line.slice("returned ".length)))
-          }
         }
         const there = new Set<number>()
         let twice = 0
@@ -62,13 +64,11 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a publisher 
         )
         const lost = [...returned].filter((index) => !there.has(index))
         yield* print(
-          `A12 lost=${lost.length} dup=${twice} n=${returned.size} of ${many} in the queue=${there.size} kills=${kills}`
+          `A12 lost=${lost.length} dup=${twice} n=${returned.size} in the queue=${there.size} kills=${kills}`
         )
         assert.deepStrictEqual([lost, twice], [[], 0])
-        // Each kill cut some off, and not all.
         assert.isAbove(returned.size, share)
-        assert.isBelow(returned.size, many)
       }),
-    60_000
+    300_000
   )
 })

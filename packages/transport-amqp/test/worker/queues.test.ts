@@ -18,14 +18,14 @@ const World = Layer.unwrap(
   })
 ).pipe(Layer.provide(quiet), Layer.provideMerge(RabbitMq.shared))
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })(
+layer(World, { excludeTestServices: true, timeout: "5 minutes" })(
   "add_consumer and cancel_consumer on RabbitMQ",
   (it) => {
-    it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 60_000)
+    it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 300_000)
     it.effect(
       "of a queue where somebody else is exclusive are an answer, and stop no other",
       () => queues.refused(ran),
-      60_000
+      300_000
     )
   }
 )

@@ -8,7 +8,7 @@ import { World } from "./World.ts"
 // It looks once a minute for who is late, if not told otherwise.
 const impatient = { config: ["consumer_timeout = 5000"], erl: "-rabbit channel_tick_interval 1000" }
 
-layer(World.pipe(Layer.provideMerge(RabbitMq.layer(impatient))), { excludeTestServices: true, timeout: "90 seconds" })(
+layer(World.pipe(Layer.provideMerge(RabbitMq.layer(impatient))), { excludeTestServices: true, timeout: "5 minutes" })(
   "a broker that waits 5 s for an acknowledgement",
   (it) => {
     it.effect(
@@ -31,7 +31,7 @@ layer(World.pipe(Layer.provideMerge(RabbitMq.layer(impatient))), { excludeTestSe
           assert.deepStrictEqual([code, books.lost, books.dup, books.finished, runs], [0, [], 0, 33, 1])
           assert.isAtLeast(cut, 1)
         }),
-      60_000
+      300_000
     )
   }
 )

@@ -15,6 +15,8 @@ import { advised, stranger } from "./advice.ts"
 /** Beginnings of replies after which another link, or the same server in a while, may take what this one did not. */
 const passing =
   /^(?:LOADING|BUSY|MASTERDOWN|READONLY|MOVED|ASK|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|NOREPLICAS|MISCONF|ERR max number of clients)/
+/** Of these, what a server says that will take what it does not take now: no other link would help. */
+const later = /^(?:LOADING|BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b/
 const denied = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR (?:AUTH|invalid password|Client sent AUTH))/
 
 export const textOf = (cause: unknown): string => {
@@ -23,6 +25,9 @@ export const textOf = (cause: unknown): string => {
   if (cause instanceof AggregateError && cause.message === "") return cause.errors.map(textOf).join("; ")
   return cause.message === "" ? cause.name : cause.message
 }
+
+/** Said by a server that loads, is busy, or cannot write to its disk: to a PING, too. It is there, and the link is as good as any. */
+export const isLater = (text: string): boolean => later.test(text)
 
 /** A reply begins with its code, a failure of the socket or the client does not; classes lose their names in a bundle. */
 const isReply = (text: string): boolean => /^[A-Z][A-Z0-9_]+ /.test(text)

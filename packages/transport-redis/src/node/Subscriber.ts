@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as errors from "../internal/errors.ts"
 import type { Heard, RedisLink } from "../RedisStore.ts"
 import { nameOf } from "../RedisUri.ts"
 import { Channels } from "./Channels.ts"
@@ -147,13 +148,13 @@ class Listener {
     if (this.#over) return
     this.#timer = setTimeout(() => {
       this.#timer = setTimeout(() => this.end(new Error(`the subscriber had no answer within ${grace} ms`)), grace)
-      client.ping().then(
-        () => {
-          clearTimeout(this.#timer)
-          this.#ask(client)
-        },
-        (cause: unknown) => this.end(cause)
-      )
+      const answered = (): void => {
+        clearTimeout(this.#timer)
+        this.#ask(client)
+      }
+      client
+        .sendCommand(["PING"])
+        .then(answered, (cause: unknown) => (errors.isLater(errors.textOf(cause)) ? answered() : this.end(cause)))
     }, every)
   }
 }

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redis from "effect/persistence/Redis"
 import * as Redacted from "effect/Redacted"
 import { isIP } from "node:net"
-import { createClient } from "@redis/client"
+import { RedisClient } from "@redis/client"
 import type { Address } from "../RedisUri.ts"
 import * as errors from "../internal/errors.ts"
 import type { RedisLink } from "../RedisStore.ts"
@@ -31,11 +31,17 @@ const patience = 5000
 
 export type Client = ReturnType<typeof make>
 
+/**
+ * Without node-redis' methods, one for each command of Redis, which `createClient` makes anew (800 of them, twice, in 30 ms) whenever the options
+ * differ from those of the client before: here each command is sent by its name.
+ */
 const make = ({ address, database, password, tls, username }: Server, within: number, tracking: boolean) =>
-  createClient({
+  new RedisClient({
     // RESP 2 is what every Redis knows.
     RESP: tracking ? 3 : 2,
     emitInvalidate: tracking,
+    // A client that Redis Enterprise tells to move would go on elsewhere, where nothing is tracked for it; the lost link is noticed.
+    maintNotifications: "disabled",
     database,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password: Redacted.value(password) }),

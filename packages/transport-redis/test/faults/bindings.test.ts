@@ -9,6 +9,7 @@ import * as Redis from "@apium/transport-redis/node"
 import { Control } from "@apium/worker"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Metric, Queue, Result, Stream } from "effect"
+import { slack } from "../../../../test/support/Figures.ts"
 import { Redis as Server } from "../../../../test/support/Redis.ts"
 import { times } from "../../../../test/support/Times.ts"
 import * as stores from "../support/stores.ts"
@@ -34,13 +35,13 @@ const consuming = (queue: HubQueue.Queue) =>
 const saysWhy = ({ reason }: HubError): string =>
   reason._tag === "ChannelClosed" ? `${reason.replyCode} ${reason.replyText}` : reason._tag
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("bindings", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("bindings", (it) => {
   it.effect(
     "that somebody deletes are there again: before our next publish, and within two seconds for others",
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const rounds = times(3, 20)
+        const rounds = times(3, 5, 20)
         const exchange = Exchange.direct("healed")
         const key = "_kombu.binding.healed"
         const member = "k\x06\x16\x06\x16healed"
@@ -64,9 +65,9 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("bin
         }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
         const slowest = Math.round(Math.max(...took))
         console.log(`D16 deleted=${rounds * 2} lost=0 there again after max=${slowest}ms`)
-        assert.isBelow(slowest, 2000)
+        assert.isBelow(slowest, 2000 + slack)
       }),
-    60_000
+    180_000
   )
 
   it.effect("that were taken out one by one stay out, whoever did it", () =>
@@ -111,17 +112,17 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("bin
           )
         }).pipe(Effect.provide(Redis.layer(server.url())))
       }),
-    20_000
+    180_000
   )
 })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("FLUSHALL", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("FLUSHALL", (it) => {
   it.effect(
     "takes what was there, and no more: who consumes goes on within two seconds, by name, by exchange and by fanout",
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const rounds = times(3, 20)
+        const rounds = times(3, 5, 20)
         const [direct, fanout] = [Exchange.direct("flushed-direct"), Exchange.fanout("flushed-fanout")]
         const took: Array<number> = []
         yield* Effect.gen(function* () {
@@ -153,13 +154,13 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("FLU
         }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
         const slowest = Math.round(Math.max(...took))
         console.log(`D4 FLUSHALL rounds=${rounds} as before after max=${slowest}ms`)
-        assert.isBelow(slowest, 2500)
+        assert.isBelow(slowest, 2000 + slack)
       }),
-    60_000
+    180_000
   )
 })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a key of another type", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a key of another type", (it) => {
   it.effect("is an error that names it: a list, a set of bindings, and what is unacknowledged", () =>
     Effect.gen(function* () {
       const server = yield* Server
@@ -196,13 +197,13 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a k
   )
 })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a gap between two subscriptions", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a gap between two subscriptions", (it) => {
   it.effect(
     "is counted, and a question to workers that falls into it ends in its time, without an answer or with a typed error",
     () =>
       Effect.gen(function* () {
         const server = yield* Server
-        const rounds = times(3, 20)
+        const rounds = times(3, 5, 20)
         const gaps = Effect.map(Metric.snapshot, (all) => {
           const found = all.find(({ id }) => id === "apium_redis_fanout_gaps")
           return (found?.state as { readonly count: number } | undefined)?.count ?? 0
@@ -221,11 +222,13 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a g
             // Nobody is there to answer; or it never went out, and says so.
             if (Result.isFailure(asked)) assert.strictEqual(asked.failure.reason._tag, "ConnectionLost")
             else assert.deepStrictEqual(asked.success, [])
-            assert.isBelow(performance.now() - began, 3000)
+            assert.isBelow(performance.now() - began, 300 + slack)
           }
+          // The last one is counted when the process has heard that its link is gone.
+          yield* stores.until(Effect.map(gaps, (count) => count - before >= rounds))
           assert.strictEqual((yield* gaps) - before, rounds)
         }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
       }),
-    60_000
+    180_000
   )
 })

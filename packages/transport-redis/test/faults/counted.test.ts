@@ -12,10 +12,10 @@ import * as stores from "../support/stores.ts"
 const dies = `
 import os, sys, time
 from kombu import Connection
-connection = Connection(sys.argv[1], transport_options={"visibility_timeout": 1})
+connection = Connection(sys.argv[1], transport_options={"visibility_timeout": 2})
 channel = connection.channel()
 queue = connection.SimpleQueue(sys.argv[2])
-end = time.time() + 20
+end = time.time() + 120
 while time.time() < end:
     channel.qos.restore_visible(interval=1)
     try:
@@ -27,7 +27,7 @@ while time.time() < end:
     os._exit(0)
 `
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a task that kills its worker", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a task that kills its worker", (it) => {
   it.effect(
     "Python's and ours in turn, ends in the list of the dead when it was delivered too often",
     () =>
@@ -46,7 +46,7 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a t
         const deaths = { ours: 0, theirs: 0 }
         while ((yield* dead) === 0 && deaths.ours + deaths.theirs < 12) {
           yield* Effect.gen(function* () {
-            const ours = yield* Program.start(file, { args: [server.url(), queue, "400", "1000"] })
+            const ours = yield* Program.start(file, { args: [server.url(), queue, "6000", "2000"] })
             // First it is among the dead, and then it is settled.
             const over = Effect.map(
               Effect.all([dead, server.command("HLEN", "unacked")]),
@@ -71,6 +71,6 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a t
         )
         assert.isAtMost(deaths.ours, 3)
       }),
-    90_000
+    180_000
   )
 })

@@ -14,13 +14,12 @@ import { Redis as Server, RedisServer } from "../../../../test/support/Redis.ts"
 import * as stores from "../support/stores.ts"
 import * as traffic from "../support/traffic.ts"
 
-/** Before an attempt a link that is lost again and again pauses for 1.5 s at most; the rest of the longest is this machine's. */
+/** Two seconds is the bar, and 1.5 s of it the longest pause before an attempt. */
 const atOnce = (took: ReadonlyArray<number>): void => {
-  assert.isBelow(took.toSorted((one, other) => one - other)[took.length >> 1]!, 2000)
-  assert.isBelow(Math.max(...took), 4000)
+  assert.isBelow(Math.max(...took), 2000 + Figures.slack)
 }
 
-layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "30 seconds" })("a link", (it) => {
+layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3 minutes" })("a link", (it) => {
   it.effect(
     "that is killed again and again loses nothing, and consumes again at once",
     () =>
@@ -28,7 +27,7 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3
         const server = yield* Server
         const { end, more, refused } = yield* traffic.begin("kills")
         const took: Array<number> = []
-        for (let kill = 0; kill < Figures.times(5, 50); kill++) {
+        for (let kill = 0; kill < Figures.times(5, 7, 50); kill++) {
           yield* more
           yield* server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
           took.push(yield* Figures.timed(more))
@@ -38,10 +37,11 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3
           `D15 kills=${took.length} lost=${lost.length} dup=${dup} n=${n} refused=${refused.length} again p50/p95/max=${Figures.spread(took)}ms`
         )
         assert.deepStrictEqual([lost, refused], [[], []])
-        assert.isBelow(dup, took.length * 20)
+        // Of each kill: what was handled and its acknowledgement cut off, and what each publisher sends again.
+        assert.isAtMost(dup, took.length * (20 + 2))
         atOnce(took)
       }),
-    120_000
+    180_000
   )
 
   it.effect(
@@ -81,14 +81,14 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3
         })
         yield* more
         const took: Array<number> = []
-        for (let kill = 0; kill < Figures.times(5, 50); kill++) {
+        for (let kill = 0; kill < Figures.times(5, 7, 50); kill++) {
           yield* server.command("CLIENT", "KILL", "TYPE", "pubsub")
           took.push(yield* Figures.timed(more))
         }
         yield* Figures.print(`D15 subscriber kills=${took.length} heard again p50/p95/max=${Figures.spread(took)}ms`)
         atOnce(took)
       }),
-    120_000
+    180_000
   )
 
   it.effect(
@@ -98,7 +98,7 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3
         const server = yield* Server
         const { end, more, refused } = yield* traffic.begin("busy")
         yield* more
-        const pause = Figures.times(3000, 5000)
+        const pause = Figures.times(3000, 3000, 5000)
         yield* server.command("CLIENT", "PAUSE", pause)
         yield* Effect.sleep(pause)
         const paused = yield* Figures.timed(more)
@@ -114,21 +114,21 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3
           `D15 lost=${lost.length} dup=${dup} n=${n} refused=${refused.length} again ${Math.round(paused)} ms after CLIENT PAUSE ${pause}, ${Math.round(busy)} ms after BUSY`
         )
         assert.deepStrictEqual([lost, refused], [[], []])
-        assert.isBelow(Math.max(paused, busy), 2000)
+        assert.isBelow(Math.max(paused, busy), 2000 + Figures.slack)
       }),
-    60_000
+    180_000
   )
 })
 
 const idle = stores.connected(Server.layer({ config: ["--timeout", "1"] }))
 
-layer(idle, { excludeTestServices: true, timeout: "30 seconds" })("a Redis that hangs up after a second", (it) => {
+layer(idle, { excludeTestServices: true, timeout: "3 minutes" })("a Redis that hangs up after a second", (it) => {
   it.effect(
     "loses nothing of who consumes, and nobody is away for longer than two seconds",
     () =>
       Effect.gen(function* () {
         const took: Array<number> = []
-        for (let turn = 0; turn < Figures.times(2, 10); turn++) {
+        for (let turn = 0; turn < Figures.times(2, 3, 10); turn++) {
           if (turn > 0) yield* Effect.sleep("3 seconds")
           const { end, more, refused } = yield* traffic.begin(`idle${turn}`)
           took.push(yield* Figures.timed(more))
@@ -138,16 +138,16 @@ layer(idle, { excludeTestServices: true, timeout: "30 seconds" })("a Redis that 
         yield* Figures.print(
           `D15 timeout=1 pauses=${took.length - 1} of 3 s, lost=0, again p50/p95/max=${Figures.spread(took)}ms`
         )
-        assert.isBelow(Math.max(...took), 2000)
+        assert.isBelow(Math.max(...took), 2000 + Figures.slack)
       }),
-    60_000
+    180_000
   )
 })
 
 // Half a millisecond for each command of its log: two seconds.
 const slow = stores.connected(Server.layer({ appendfsync: "always", config: ["--key-load-delay", "500"] }))
 
-layer(slow, { excludeTestServices: true, timeout: "30 seconds" })("a Redis that loads", (it) => {
+layer(slow, { excludeTestServices: true, timeout: "3 minutes" })("a Redis that loads", (it) => {
   it.effect(
     "is waited for, and used within two seconds",
     () =>
@@ -165,13 +165,13 @@ layer(slow, { excludeTestServices: true, timeout: "30 seconds" })("a Redis that 
         )
         assert.deepStrictEqual([lost, refused], [[], []])
         assert.isAbove(loading, 1500)
-        assert.isBelow(took, 2000)
+        assert.isBelow(took, 2000 + Figures.slack)
       }),
-    60_000
+    180_000
   )
 })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a link into nothing", (it) => {
+layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a link into nothing", (it) => {
   it.effect(
     "is lost within three seconds, whoever waits for a message is told, and it closes",
     () =>
@@ -193,10 +193,10 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a l
         yield* Figures.print(
           `D10 commands: lost after ${Math.round(took)} ms, closed after ${Math.round(performance.now() - began)} ms`
         )
-        assert.isBelow(took, 3500)
-        assert.isBelow(performance.now() - began, 5000)
+        assert.isBelow(took, 3500 + Figures.slack)
+        assert.isBelow(performance.now() - began, 5000 + Figures.slack)
       }),
-    20_000
+    180_000
   )
 
   it.effect(
@@ -224,11 +224,11 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "30 seconds" })("a l
         }
         const took = performance.now() - began
         yield* Figures.print(`D10 subscriber: lost after ${Math.round(took)} ms`)
-        assert.isBelow(took, 3500)
+        assert.isBelow(took, 3500 + Figures.slack)
         assert.isUndefined(quiet.pollUnsafe())
         const asking = Effect.scoped(links[0].listen("late*", () => {}))
         assert.strictEqual((yield* Effect.flip(asking))._tag, "RedisError")
       }),
-    20_000
+    180_000
   )
 })

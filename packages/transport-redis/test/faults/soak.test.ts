@@ -39,7 +39,7 @@ redis.call('RPOP', KEYS[1])`,
     )
   })
 
-layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a link", (it) => {
+layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a link", (it) => {
   it.effect(
     `that carried ${soak.messages} messages each way, 100 unacknowledged at the most, has the heap it began with`,
     () => soak.carries,
@@ -78,7 +78,7 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a link", (it
         if (Figures.growth !== Number.POSITIVE_INFINITY) assert.isBelow(heavier, 2 * prefetch * size + 2 * 1_048_576)
         assert.isAtLeast(most, prefetch / 2)
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -112,7 +112,7 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a link", (it
         assert.isBelow(most, 64 * 1_048_576)
         assert.isBelow(ahead, 4000)
       }),
-    60_000
+    180_000
   )
 
   it.effect(
@@ -121,6 +121,6 @@ layer(World, { excludeTestServices: true, timeout: "60 seconds" })("a link", (it
       Effect.flatMap(Server, (server) =>
         soak.reconnects({ port: server.node.port }, (port, backoff) => Redis.layer(server.url(port), { backoff }))
       ),
-    120_000
+    180_000
   )
 })

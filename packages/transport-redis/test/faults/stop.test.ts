@@ -18,7 +18,7 @@ const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "30 seconds" })("a consumer", (it) => {
+layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3 minutes" })("a consumer", (it) => {
   it.effect(
     "that stops while it waits, and a message comes, neither loses it nor hangs",
     () =>
@@ -68,12 +68,15 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3
         )
         assert.deepStrictEqual([lost, effects.length], [0, stops])
         assert.isAbove(left, 0)
-        assert.isBelow(Math.max(...took), 2000)
-        assert.deepStrictEqual(
-          [yield* server.command("HLEN", "unacked"), yield* server.command("ZCARD", "unacked_index")],
-          [0, 0]
-        )
+        assert.isBelow(Math.max(...took), 2000 + Figures.slack)
+        // Nobody waits for a settle, and the last of them may be on its way.
+        for (const [command, key] of [
+          ["HLEN", "unacked"],
+          ["ZCARD", "unacked_index"]
+        ] as const) {
+          yield* stores.until(Effect.map(server.command(command, key), (count) => count === 0))
+        }
       }),
-    120_000
+    180_000
   )
 })

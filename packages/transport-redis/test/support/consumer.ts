@@ -8,7 +8,7 @@ const [url = "", queue = ""] = process.argv.slice(2)
 Effect.runFork(
   Effect.scoped(
     Effect.gen(function* () {
-      const { store } = yield* stores.open(url, { lease: "2 seconds" })
+      const { store } = yield* stores.open(url, { lease: "6 seconds" })
       for (let turn = 1; ; turn++) {
         const taken = yield* store.take([queue], 10)
         if (taken.length === 0) yield* store.ready([queue])

@@ -17,7 +17,15 @@ const due = Task.make("proj.due", {
 })
 
 const Live = Worker.layer({ queues: [Queue.make("celery")], concurrency: 10 }).pipe(
-  Layer.provide(Tasks.handle(due, ({ at, n }) => Effect.suspend(() => say(`ran ${n} ${Date.now() - at}`)))),
+  Layer.provide(
+    // Each takes a moment: no more than ten end in one turn of the event loop, and their acknowledgements go with it.
+    Tasks.handle(due, ({ at, n }) =>
+      Effect.andThen(
+        Effect.suspend(() => say(`ran ${n} ${Date.now() - at}`)),
+        Effect.sleep("2 millis")
+      )
+    )
+  ),
   Layer.provide(Tasks.layer),
   Layer.provide(Client.layer),
   Layer.provide(MemoryBackend.layer),

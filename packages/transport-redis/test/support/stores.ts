@@ -24,6 +24,21 @@ export const put = (text: string, routingKey: string, priority?: number): Put =>
 
 export const text = ({ message }: StoredMessage): string => new TextDecoder().decode(message.body)
 
+/** As if who holds this tag had not been heard of for the whole of his lease. */
+export const forgotten = (tag: string) =>
+  Effect.flatMap(Server, ({ command }) =>
+    // What takes memory is allowed behind what has given some back.
+    Effect.asVoid(
+      command(
+        "EVAL",
+        "return redis.call('ZREM', KEYS[1], ARGV[1]) == 1 and redis.call('ZADD', KEYS[1], 0, ARGV[1])",
+        1,
+        "apium.owners",
+        tag.slice(0, tag.lastIndexOf(":"))
+      )
+    )
+  )
+
 /** Asks again every few milliseconds, until it is so. */
 export const until = <E, R>(holds: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.flatMap(holds, (held) => (held ? Effect.void : Effect.andThen(Effect.sleep("5 millis"), until(holds))))

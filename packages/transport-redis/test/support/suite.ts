@@ -10,6 +10,7 @@ const fanout = "a fanout exchange of kombu on Redis reaches who consumes at that
 
 export const suite = (name: string, layer: Layer.Layer<Transport>): void =>
   TransportSuite.suite(name, layer, {
+    timeout: "2 minutes",
     skip: {
       "a queue without priorities ignores them": priorities,
       "a mandatory message that an exchange routes nowhere fails with Returned": known,

@@ -3,11 +3,12 @@ import { Connection } from "@apium/hub/Connection"
 import * as Consumer from "@apium/hub/Consumer"
 import * as Message from "@apium/hub/Message"
 import * as Queue from "@apium/hub/Queue"
-import { Effect, Fiber, Stream } from "effect"
+import { type Duration, Effect, Fiber, Stream } from "effect"
 import * as Figures from "../../../../test/support/Figures.ts"
 import * as Ledger from "../../../../test/support/Ledger.ts"
 
-export const begin = (name: string, publishers = 2) =>
+/** `patience`: how long what was accepted may be on its way behind the last that was; where some may be lost, that is waited for in vain. */
+export const begin = (name: string, publishers = 2, patience: Duration.Input = "1 minute") =>
   Effect.gen(function* () {
     const connection = yield* Connection
     const queue = Queue.make(name)
@@ -49,13 +50,11 @@ export const begin = (name: string, publishers = 2) =>
         const before = ledger.report().finished
         return Figures.until(Effect.sync(() => ledger.report().finished > before))
       }),
-      /** What has not come within three seconds after the last one was published is lost. */
+      /** What has not come by then is lost. */
       end: Effect.gen(function* () {
         stop = true
         yield* Fiber.join(publishing)
-        yield* Figures.until(Effect.sync(() => ledger.report().lost.length === 0)).pipe(
-          Effect.timeoutOption("3 seconds")
-        )
+        yield* Figures.until(Effect.sync(() => ledger.report().lost.length === 0)).pipe(Effect.timeoutOption(patience))
         yield* Fiber.interrupt(consuming)
         return ledger.report()
       })

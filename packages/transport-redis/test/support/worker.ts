@@ -1,10 +1,10 @@
 /**
- * A worker in a process of its own, one task at a time: `runs <n>` when a task begins, `ran <n>` when it ends. `proj.dies` kills its
- * process, however often it comes.
+ * A worker in a process of its own, one task at a time: `runs <n>` when a task begins, `ran <n>` when it ends. `proj.stops` stops its
+ * process when half of it is done and it comes for the first time, `proj.dies` kills it, however often it comes.
  */
 import * as Queue from "@apium/hub/Queue"
 import * as Redis from "@apium/transport-redis/node"
-import { Client, MemoryBackend, Task, Tasks, Worker } from "@apium/worker"
+import { Client, MemoryBackend, Task, TaskContext, Tasks, Worker } from "@apium/worker"
 import { Effect, Layer, Logger, Schema } from "effect"
 import { writeSync } from "node:fs"
 
@@ -18,11 +18,22 @@ const notes = Task.make("proj.notes", {
   result: Schema.Void,
   ignoreResult: true
 })
+const stops = Task.make("proj.stops", { params: notes.params, result: Schema.Void, ignoreResult: true })
 const dies = Task.make("proj.dies", { params: {}, result: Schema.Void, ignoreResult: true, maxDeliveries: 3 })
 
-const live = Layer.merge(
+const live = Layer.mergeAll(
   Tasks.handle(notes, ({ n, ms }) =>
     Effect.andThen(say(`runs ${n}`), Effect.andThen(Effect.sleep(ms), say(`ran ${n}`)))
+  ),
+  Tasks.handle(stops, ({ n, ms }) =>
+    Effect.gen(function* () {
+      const { delivery } = yield* TaskContext
+      yield* say(`runs ${n}`)
+      yield* Effect.sleep(ms / 2)
+      if (!delivery.redelivered) process.kill(process.pid, "SIGSTOP")
+      yield* Effect.sleep(ms / 2)
+      yield* say(`ran ${n}`)
+    })
   ),
   Tasks.handle(dies, () =>
     Effect.andThen(

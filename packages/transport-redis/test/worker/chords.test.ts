@@ -4,7 +4,7 @@ import * as chords from "../../../../test/support/fleet/chords.ts"
 import { Redis as Server } from "../../../../test/support/Redis.ts"
 import { lease, World } from "./World.ts"
 
-layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "3 minutes" })(
   "chords whose workers are killed",
   (it) => {
     it.effect(

@@ -4,7 +4,7 @@ import * as completion from "../../../../test/support/fleet/completion.ts"
 import { Redis as Server } from "../../../../test/support/Redis.ts"
 import { World } from "./World.ts"
 
-layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "3 minutes" })(
   "a worker that dies on the way from its handler to the acknowledgement",
   (it) => {
     for (const [index, step] of completion.steps.entries()) {

@@ -4,21 +4,21 @@ import * as results from "../../../../test/support/fleet/results.ts"
 import { Redis as Server } from "../../../../test/support/Redis.ts"
 import { lease, World } from "./World.ts"
 
-layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "3 minutes" })(
   "tasks that finish while the results' Redis",
   (it) => {
     for (const how of ["stopped", "frozen"] as const) {
       it.effect(
         `is ${how}: all results are stored when it is back, none before is acknowledged, and no task runs again`,
         () => results.away("Redis", how, { lease }),
-        60_000
+        180_000
       )
     }
 
     it.effect(
       "does not come back: each says in its log that its result is lost, and the worker counts them",
       () => results.lost("Redis", { lease }),
-      60_000
+      180_000
     )
   }
 )

@@ -5,13 +5,13 @@ import * as rpc from "../../../../test/support/fleet/rpc.ts"
 import { Redis as Server, RedisServer } from "../../../../test/support/Redis.ts"
 import { lease } from "./World.ts"
 
-layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(Server.layer({ appendfsync: "always" }), { excludeTestServices: true, timeout: "3 minutes" })(
   "results as messages over Redis",
   (it) => {
     it.effect(
       "that come in the moment they are asked for are never missed",
       () => Effect.flatMap(Server, (server) => rpc.instant("Redis", () => Redis.layer(server.url(), { lease }))),
-      60_000
+      180_000
     )
 
     it.effect(

@@ -159,13 +159,17 @@ export const conclude = <A, E>(
   )
   const untyped = Effect.fail<E | TaskFailed>(failed(message, failure))
   if (error === undefined) return untyped
-  const fields: Option.Option<unknown> = Option.orElse(PythonError.fieldsOf(error, failure), () => fieldsOf(failure))
-  return Option.isNone(fields)
-    ? untyped
-    : Effect.matchEffect(Schema.decodeUnknownEffect(error)(fields.value), {
-        onFailure: () => untyped,
+  const found: ReadonlyArray<unknown> = PythonError.fieldsOf(error, failure)
+  const candidates = found.length > 0 ? found : Option.toArray(fieldsOf(failure))
+  const decode = Schema.decodeUnknownEffect(error)
+  return candidates.reduceRight<Effect.Effect<never, E | TaskFailed>>(
+    (otherwise, fields) =>
+      Effect.matchEffect(decode(fields), {
+        onFailure: () => otherwise,
         onSuccess: (typed) => Effect.fail<E | TaskFailed>(typed)
-      })
+      }),
+    untyped
+  )
 }
 
 const failed = (message: ResultMessage.ResultMessage, failure: ResultMessage.Failure) =>

@@ -14,6 +14,7 @@ import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -97,16 +98,14 @@ export interface Options extends Publisher.Options, Pick<Router.Options, "routes
 }
 
 /** A task sent by a handler belongs to the handler's tree, as with Celery's `current_task`. */
-const moment: Effect.Effect<Moment> = Effect.withFiber((fiber) =>
-  Effect.succeed({
-    now: Context.get(fiber.context, Clock.Clock).currentTimeMillisUnsafe(),
-    parent: Option.getOrUndefined(Context.getOption(fiber.context, TaskContext)),
-    trace: Tracing.headersOf(fiber),
-    replyTo: undefined,
-    link: null,
-    linkError: null
-  })
-)
+const momentIn = (fiber: Fiber.Fiber<unknown, unknown>): Moment => ({
+  now: Context.get(fiber.context, Clock.Clock).currentTimeMillisUnsafe(),
+  parent: Option.getOrUndefined(Context.getOption(fiber.context, TaskContext)),
+  trace: Tracing.headersOf(fiber),
+  replyTo: undefined,
+  link: null,
+  linkError: null
+})
 
 const make = Effect.fnUntraced(function* (
   options: Options
@@ -124,16 +123,23 @@ const make = Effect.fnUntraced(function* (
     options.sendSentEvent === true
       ? SentEvent.make(connection, { hostname: origin, pid: host.pid }, yield* Clock.Clock)
       : () => Effect.void
-  const plain: Effect.Effect<Moment, HubError> =
-    backend.replyTo === undefined
-      ? moment
-      : Effect.zipWith(moment, backend.replyTo, (at, replyTo) => ({ ...at, replyTo }))
-  const momentOf = ({ link, linkError }: SendOptions): Effect.Effect<Moment, HubError | Schema.SchemaError> =>
+  const { replyTo } = backend
+  /** FAST: what need not be asked for costs no step of the fiber. */
+  const plain = <A, E>(next: (when: Moment) => Effect.Effect<A, E>): Effect.Effect<A, E | HubError> =>
+    Effect.withFiber((fiber) =>
+      replyTo === undefined
+        ? next(momentIn(fiber))
+        : Effect.flatMap(replyTo, (replyTo) => next({ ...momentIn(fiber), replyTo }))
+    )
+  const at = <A, E>(
+    { link, linkError }: SendOptions,
+    next: (when: Moment) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | HubError | Schema.SchemaError> =>
     link === undefined && linkError === undefined
-      ? plain
-      : Effect.gen(function* () {
-          return { ...(yield* plain), link: yield* Signature.wires(link), linkError: yield* Signature.wires(linkError) }
-        })
+      ? plain(next)
+      : Effect.flatMap(Effect.all([Signature.wires(link), Signature.wires(linkError)]), ([link, linkError]) =>
+          plain((when) => next({ ...when, link, linkError }))
+        )
   // One id per client, and always sent, as Celery's.
   const sender = { client: crypto.randomUUID(), router, origin, publishRetry: options.publishRetry }
 
@@ -178,16 +184,17 @@ const make = Effect.fnUntraced(function* (
     payloads: ReadonlyArray<PayloadOf<P>>,
     send: SendOptions = {}
   ) =>
-    Effect.gen(function* () {
-      const when = yield* momentOf(send)
-      const encode = encoder(task)
-      const batch = yield* Effect.forEach(payloads, (payload) =>
-        Effect.flatMapEager(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
-      )
-      yield* publisher.publishAll(batch)
-      yield* said(batch)
-      return batch.map((sent) => result(sent, task))
-    })
+    at(send, (when) =>
+      Effect.gen(function* () {
+        const encode = encoder(task)
+        const batch = yield* Effect.forEach(payloads, (payload) =>
+          Effect.flatMapEager(encode(payload), (call) => outgoing(task.name, call, task.options, send, when))
+        )
+        yield* publisher.publishAll(batch)
+        yield* said(batch)
+        return batch.map((sent) => result(sent, task))
+      })
+    )
 
   const dispatch = Dispatch.make(backend, publisher)
 
@@ -217,13 +224,13 @@ const make = Effect.fnUntraced(function* (
   ) =>
     Effect.gen(function* () {
       const wire = yield* Signature.set(signature, options).wire
-      const planned = yield* plan(wire, yield* plain)
+      const planned = yield* plain((when) => plan(wire, when))
       const [tuple] = planned.results
       if (tuple === undefined) return yield* refused("a canvas", `${wire.task} cannot be sent: it is empty`)
       const { chord, group_id: group } = wire.options
-      // One part more of a chord that is under way (`Canvas.addToChord`): it is waited for before it can end.
-      if (chord !== undefined && typeof group === "string") yield* backend.chords.add(group)
-      yield* dispatch(planned)
+      yield* chord !== undefined && typeof group === "string"
+        ? Dispatch.asPart(backend, group, dispatch(planned))
+        : dispatch(planned)
       yield* said(planned.messages)
       return GroupResult.make(backend, tuple, signature.leaves, { ignored: planned.ignored, revoke }) as Sent<A, E, M>
     })
@@ -241,7 +248,7 @@ const make = Effect.fnUntraced(function* (
         )
       ),
     send: (task, payload, send = {}) =>
-      Effect.flatMap(momentOf(send), (when) =>
+      at(send, (when) =>
         Effect.flatMapEager(
           Effect.flatMapEager(encoder(task)(payload), (call) => outgoing(task.name, call, task.options, send, when)),
           (sent) => Effect.map(publish(sent), () => result(sent, task))
@@ -249,12 +256,11 @@ const make = Effect.fnUntraced(function* (
       ),
     sendAll,
     sendTask: (name, args, kwargs, send = {}) =>
-      Effect.gen(function* () {
-        const sent = yield* outgoing(name, { args, kwargs }, {}, send, yield* momentOf(send))
-        yield* publisher.publish(sent)
-        yield* said([sent])
-        return result(sent, AsyncResult.anything)
-      })
+      at(send, (when) =>
+        Effect.flatMapEager(outgoing(name, { args, kwargs }, {}, send, when), (sent) =>
+          Effect.map(publish(sent), () => result(sent, AsyncResult.anything))
+        )
+      )
   }
 })
 

@@ -29,3 +29,39 @@ export const make =
           published
         )
   }
+
+/** Whether it is known to be in no queue; a link that was lost says nothing. */
+const refused = ({ reason, recoverable }: HubError): boolean => {
+  switch (reason._tag) {
+    case "Returned":
+    case "Nacked":
+    case "OutOfMemory":
+    case "EncodeFailed":
+    case "FrameTooLarge":
+    case "AccessRefused":
+      return true
+    case "ChannelClosed":
+      return !recoverable
+    default:
+      return false
+  }
+}
+
+/**
+ * One part more of a chord that is under way (`Canvas.addToChord`). It is waited for before it can end, and no more when it was refused: the
+ * chord would wait for ever.
+ */
+export const asPart = (
+  backend: ResultBackend["Service"],
+  groupId: string,
+  sending: Effect.Effect<void, HubError>
+): Effect.Effect<void, HubError> =>
+  Effect.flatMap(backend.chords.add(groupId), ({ takeBack }) =>
+    Effect.tapError(sending, (failure) =>
+      refused(failure)
+        ? Effect.catch(takeBack, ({ message: reason }) =>
+            Effect.logWarning("A chord waits for a part that could not be sent", { group: groupId, reason })
+          )
+        : Effect.void
+    )
+  )

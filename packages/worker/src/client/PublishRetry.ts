@@ -54,6 +54,31 @@ export const over = (
   }
 }
 
+/** Two that come to the same have the same. */
+const key = (retry: PublishRetry): string => {
+  if (retry === false) return "never"
+  const { intervalMax, intervalStart, intervalStep, maxRetries = 3 } = retry === true ? {} : retry
+  return [maxRetries, millis(intervalStart, 0), millis(intervalStep, 200), millis(intervalMax, 1000)].join()
+}
+
+/** By what each is published again, in their order; `all`: of those that do not say. */
+export const grouped = <A extends { readonly publishRetry?: PublishRetry | undefined }>(
+  batch: ReadonlyArray<A>,
+  all: PublishRetry
+): ReadonlyArray<ReadonlyArray<A>> => {
+  const first = batch[0]?.publishRetry
+  // Nearly always nobody says anything, and a batch has 100,000 of them.
+  if (batch.every(({ publishRetry }) => publishRetry === first)) return batch.length === 0 ? [] : [batch]
+  const groups = new Map<string, Array<A>>()
+  for (const one of batch) {
+    const of = key(one.publishRetry ?? all)
+    const known = groups.get(of)
+    if (known === undefined) groups.set(of, [one])
+    else known.push(one)
+  }
+  return [...groups.values()]
+}
+
 /** What is left after this error, again, for as long as it may be taken a little later. */
 export const retrying = (
   left: (error: HubError) => Effect.Effect<void, HubError>,

@@ -69,8 +69,12 @@ export interface Chords {
    * by then does not fire.
    */
   readonly size: (groupId: string, parts: number) => Effect.Effect<void, HubError>
-  /** One part more: a task of the header puts another one beside itself (`Task.add_to_chord`). To be said before that task ends. */
-  readonly add: (groupId: string) => Effect.Effect<void, HubError>
+  /**
+   * One part more: a task of the header puts another one beside itself (`Task.add_to_chord`). To be said before that task ends, and before
+   * the part is sent: one that ended uncounted would stand for another, and the chord fire without that one. `takeBack`, once however often
+   * it is run, is for a part that is known to be in no queue, while the task that added it has not ended.
+   */
+  readonly add: (groupId: string) => Effect.Effect<{ readonly takeBack: Effect.Effect<void, HubError> }, HubError>
   /**
    * Counts a part. Whoever counts the last one fires: `fire` gets all parts in the order of the header (those without an index last)
    * and sends the body, or tells its error callbacks of the first that failed; then the chord is gone. Gives whether it was this one.

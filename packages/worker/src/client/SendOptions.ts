@@ -109,14 +109,17 @@ export const outgoingUnsafe = (
         argsrepr: PythonRepr.argsRepr(call.args),
         kwargsrepr: PythonRepr.kwargsRepr(call.kwargs),
         origin,
-        ignoreResult: send.ignoreResult ?? task.ignoreResult ?? false,
-        ...(send.timeLimit === undefined && send.softTimeLimit === undefined
-          ? undefined
-          : { timelimit: [Countdown.toSeconds(send.timeLimit), Countdown.toSeconds(send.softTimeLimit)] as const }),
-        ...(parent === undefined ? undefined : { rootId: parent.rootId, parentId: parent.id }),
-        ...(headers === undefined && trace === undefined ? undefined : { extra: { ...trace, ...headers } })
+        ignoreResult: send.ignoreResult ?? task.ignoreResult,
+        timelimit:
+          send.timeLimit === undefined && send.softTimeLimit === undefined
+            ? undefined
+            : [Countdown.toSeconds(send.timeLimit), Countdown.toSeconds(send.softTimeLimit)],
+        rootId: parent?.rootId,
+        parentId: parent?.id,
+        extra: headers === undefined && trace === undefined ? undefined : { ...trace, ...headers }
       }),
-      ...call,
+      args: call.args,
+      kwargs: call.kwargs,
       embed:
         link === null && linkError === null
           ? TaskMessage.emptyEmbed

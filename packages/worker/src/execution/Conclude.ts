@@ -72,17 +72,14 @@ export const make = (dependencies: {
   const succeeded = (request: Request.Request, value: KombuJson, runtime: number): Effect.Effect<void> => {
     const how = Request.settlement(request, "success")
     const ended = end(request, how, "task-succeeded", () => ({ result: PythonRepr.safeRepr(value), runtime }))
-    const stored = (children: ReadonlyArray<ResultTuple>): Effect.Effect<void> =>
-      Effect.andThen(
-        passing(
-          "after-result-store",
-          request.message.headers.id,
-          results.success(Request.resultOf(request), value, children)
-        ),
-        Callbacks.onPart(request.message)
-          ? counted(request, callbacks.onPart(Callbacks.endedOf(request), value), how, ended)
-          : ended
-      )
+    const stored = (children: ReadonlyArray<ResultTuple>): Effect.Effect<void> => {
+      const success = results.success(Request.resultOf(request), value, children)
+      const after = Callbacks.onPart(request.message)
+        ? counted(request, callbacks.onPart(Callbacks.endedOf(request), value), how, ended)
+        : ended
+      // Nothing to wait for where nobody wants the result.
+      return Effect.flatMapEager(passing("after-result-store", request.message.headers.id, success), () => after)
+    }
     return Callbacks.onSuccess(request.message.embed)
       ? Effect.matchEffect(callbacks.onSuccess(Callbacks.endedOf(request), value), {
           onSuccess: (children) =>

@@ -31,16 +31,25 @@ export const make = (dependencies: {
   const { orphans, strategy, dispatch } = dependencies
   const batches = new Set<Batch>()
 
+  const dealt = (batch: Batch, decision: Decision): void => {
+    batch.dealt++
+    dispatch(decision)
+  }
+
   const receive = (delivery: Delivery, batch: Batch): Effect.Effect<void, HubError> => {
-    const adopted = orphans.adopt(delivery)
+    // FAST: to ask for that first reads properties and headers in one go. What nobody can read is nobody's by its headers.
+    const adopted = delivery.unreadable === undefined ? orphans.adopt(delivery) : undefined
     if (adopted !== undefined) {
       batch.dealt++
       return adopted
     }
-    return Effect.mapEager(strategy(delivery), (decision) => {
-      batch.dealt++
-      dispatch(decision)
-    })
+    const decided = strategy(delivery)
+    // Most tasks are on their way by now.
+    if (Exit.isExit(decided) && Exit.isSuccess(decided)) {
+      dealt(batch, decided.value as Decision)
+      return Effect.void
+    }
+    return Effect.map(decided, (decision) => dealt(batch, decision))
   }
 
   /** No message ends the intake: one that cannot even be dead-lettered is rejected, as Celery has it. */
@@ -51,27 +60,27 @@ export const make = (dependencies: {
     } catch (defect) {
       received = Effect.die(defect)
     }
-    // Most tasks are on their way by now.
-    return Exit.isExit(received) && Exit.isSuccess(received)
-      ? received
-      : Effect.catchCauseIf(
-          received,
-          (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
-          (cause) => {
-            batch.dealt++
-            return isTransient(cause)
-              ? // Not at once: the broker has no room for its dead letter.
-                Effect.logWarning("A message could not be dealt with for now, and goes back to its queue", cause).pipe(
-                  Effect.andThen(Effect.sleep(pause)),
-                  Effect.andThen(delivery.reject({ requeue: true }))
-                )
-              : Effect.andThen(
-                  Effect.logError("A message could not be dealt with, and was rejected", cause),
-                  delivery.reject({ requeue: false })
-                )
-          }
-        )
+    return received === Effect.void ? received : guard(received, delivery, batch)
   }
+
+  const guard = (received: Effect.Effect<void, HubError>, delivery: Delivery, batch: Batch) =>
+    Effect.catchCauseIf(
+      received,
+      (cause) => !Cause.hasInterrupts(cause) && !isRecoverable(cause),
+      (cause) => {
+        batch.dealt++
+        return isTransient(cause)
+          ? // Not at once: the broker has no room for its dead letter.
+            Effect.logWarning("A message could not be dealt with for now, and goes back to its queue", cause).pipe(
+              Effect.andThen(Effect.sleep(pause)),
+              Effect.andThen(delivery.reject({ requeue: true }))
+            )
+          : Effect.andThen(
+              Effect.logError("A message could not be dealt with, and was rejected", cause),
+              delivery.reject({ requeue: false })
+            )
+      }
+    )
 
   return {
     take: (deliveries) =>

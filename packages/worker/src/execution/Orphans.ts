@@ -12,7 +12,7 @@ import type { Request } from "./Request.ts"
 import type { Slots } from "./Slots.ts"
 
 export interface Orphans {
-  /** How many of them still run. */
+  /** How many of them still run whose messages are to come again: those that were adopted hold a place of the window as any other. */
   readonly running: () => number
   /** The link is lost: all that runs now is orphaned. */
   readonly mark: Effect.Effect<void>
@@ -36,8 +36,11 @@ interface Ended {
   readonly rejected: boolean
 }
 
-export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
+/** `changed`: one was adopted. */
+export const make = (slots: Slots, scope: Scope.Scope, changed: () => void = () => undefined): Orphans => {
   let orphans: ReadonlyMap<Fiber.Fiber<void>, Request> = new Map()
+  /** Those that have a delivery of the present link. */
+  const adopted = new Set<Fiber.Fiber<void>>()
   const ended: Array<Ended> = []
   let oldest = 0
 
@@ -48,6 +51,8 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
       if (known.id !== id || known.retries !== retries || !slots.running().has(fiber)) continue
       if (request.acknowledged === true) return delivery.ack
       request.delivery = delivery
+      adopted.add(fiber)
+      changed()
       // Should that run be giving it back at this moment, so does this; else it is one settle too many, a no-op.
       const after = Effect.andThen(Fiber.await(fiber), Effect.ignore(delivery.reject({ requeue: true })))
       return Effect.asVoid(Effect.forkIn(after, scope))
@@ -63,12 +68,18 @@ export const make = (slots: Slots, scope: Scope.Scope): Orphans => {
     )
 
   return {
-    mark: Effect.sync(() => void (orphans = new Map(slots.running()))),
+    mark: Effect.sync(() => {
+      orphans = new Map(slots.running())
+      adopted.clear()
+    }),
     running: () => {
       // Mostly there are none, and this is asked for each task.
       if (orphans.size === 0) return 0
       let count = 0
-      for (const fiber of orphans.keys()) if (slots.running().has(fiber)) count++
+      for (const [fiber, { acknowledged }] of orphans) {
+        // What was acknowledged does not come again.
+        if (acknowledged !== true && !adopted.has(fiber) && slots.running().has(fiber)) count++
+      }
       return count
     },
     ended: ({ acknowledged, delivery, rejected, message: { headers } }) => {

@@ -193,26 +193,32 @@ export const make = <N extends string, P extends Binding.Params, A, E, R>(
   }
 
   /** With the handler's services, the request, and a scope that ends with it. */
+  const within = <B, E2>(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    effect: Effect.Effect<B, E2, R>,
+    request: TaskContext["Service"]
+  ): Effect.Effect<B, E2> => {
+    const scope = Scope.makeUnsafe()
+    const own = Context.add(Context.add(surrounded(context, fiber), TaskContext, request), Scope.Scope, scope)
+    return Effect.onExit(Effect.setContext(effect, own as unknown as Context.Context<R>), (exit) =>
+      Scope.close(scope, exit)
+    )
+  }
+
   const given = <B, E2>(effect: Effect.Effect<B, E2, R>, request: TaskContext["Service"]): Effect.Effect<B, E2> =>
-    Effect.withFiber((fiber) => {
-      const scope = Scope.makeUnsafe()
-      const own = Context.add(Context.add(surrounded(context, fiber), TaskContext, request), Scope.Scope, scope)
-      return Effect.onExit(Effect.setContext(effect, own as unknown as Context.Context<R>), (exit) =>
-        Scope.close(scope, exit)
-      )
-    })
+    Effect.withFiber((fiber) => within(fiber, effect, request))
 
   const hooked = hooks === undefined ? undefined : Hooks.make(hooks, given)
 
   const handle = (payload: PayloadOf<P>, request: TaskContext["Service"]) =>
-    Effect.suspend(() => {
+    Effect.withFiber((fiber) => {
       const running = run(payload)
       // An async function, from JavaScript: what is no effect would end the fiber without a finalizer, and settle nothing.
       if (!Effect.isEffect(running)) {
         return Effect.die(new TypeError(`The handler of ${task.name} gave no Effect: is it an async function?`))
       }
       const [, soft] = request.timeLimit
-      return given(soft === null ? running : softly(running, soft), request)
+      return within(fiber, soft === null ? running : softly(running, soft), request)
     })
 
   const handleHooked = (

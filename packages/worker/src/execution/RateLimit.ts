@@ -132,7 +132,8 @@ export const make = (dependencies: {
     },
     backlog: () => {
       let count = 0
-      for (const { waiting } of buckets.values()) count += waiting.length
+      // Mostly there are none, and this is asked for each task.
+      if (buckets.size > 0) for (const { waiting } of buckets.values()) count += waiting.length
       return count
     },
     waiting: () => [...buckets.values()].flatMap(({ waiting }) => MutableList.toArray(waiting)),

@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import type * as Scope from "effect/Scope"
 import type { Request } from "./Request.ts"
+import { Running, type Runs } from "./Running.ts"
 import type { Suspects } from "./Suspects.ts"
 
 export interface Slots {
@@ -21,7 +22,7 @@ export interface Slots {
   readonly blocked: () => number
   /** Takes out of the waiting those that match. */
   readonly remove: (matches: (request: Request) => boolean) => ReadonlyArray<Request>
-  readonly running: () => ReadonlyMap<Fiber.Fiber<void>, Request>
+  readonly running: () => Runs
   readonly concurrency: () => number
   /** Fewer: what runs goes on, and nothing begins until there is room again. */
   readonly resize: (concurrency: number) => void
@@ -52,7 +53,7 @@ export const make = ({
   concurrency: initial,
   run,
   died,
-  ended: over,
+  ended: told,
   changed,
   suspects,
   gone,
@@ -60,7 +61,7 @@ export const make = ({
 }: Options): Effect.Effect<Slots, never, Scope.Scope> =>
   Effect.gen(function* () {
     const fork = Effect.runForkWith(yield* Effect.context())
-    const fibers = new Map<Fiber.Fiber<void>, Request>()
+    const runs = new Running()
     const waiting = MutableList.make<Request>()
     /** Of tasks with a concurrency of their own: how many run, and which wait for one of them to end. */
     const limited = new Map<string, { running: number; readonly blocked: MutableList.MutableList<Request> }>()
@@ -88,7 +89,7 @@ export const make = ({
     }
 
     const ended = (request: Request): void => {
-      over?.(request)
+      told?.(request)
       suspects?.ended(request)
       const limit = limitOf(request)
       if (limit === undefined) return
@@ -102,7 +103,7 @@ export const make = ({
     const pump = (): void => {
       if (pumping) return
       pumping = true
-      while (fibers.size < concurrency && open()) {
+      while (runs.size < concurrency && open()) {
         const next = suspects?.next() ?? MutableList.take(waiting)
         if (next === MutableList.Empty) break
         if (next.delivery.held?.() === false) {
@@ -117,19 +118,25 @@ export const make = ({
         begin(next, run(next), (cause) => begin(next, died(next, cause), () => ended(next)))
       }
       pumping = false
-      if (fibers.size === 0) notify()
+      if (runs.size === 0) notify()
     }
 
     const begin = (request: Request, work: Effect.Effect<void>, onDeath: (cause: Cause.Cause<never>) => void): void => {
       const fiber = fork(work)
-      fibers.set(fiber, request)
-      changed?.()
-      fiber.addObserver((exit) => {
-        fibers.delete(fiber)
+      const over = (exit: Exit.Exit<void>): void => {
         if (Exit.isFailure(exit) && !Cause.hasInterrupts(exit.cause)) onDeath(exit.cause)
         else ended(request)
         pump()
         changed?.()
+      }
+      // A run that never waits is over by now.
+      const exit = fiber.pollUnsafe()
+      if (exit !== undefined) return over(exit)
+      runs.add(fiber, request)
+      changed?.()
+      fiber.addObserver((exit) => {
+        runs.delete(fiber)
+        over(exit)
       })
     }
 
@@ -160,7 +167,7 @@ export const make = ({
 
     yield* Effect.addFinalizer(() => {
       remove(() => true)
-      return Fiber.interruptAll(fibers.keys())
+      return Fiber.interruptAll(runs.keys())
     })
 
     return {
@@ -171,12 +178,13 @@ export const make = ({
       waiting: () => [...(suspects?.waiting() ?? []), ...lists().flatMap((list) => MutableList.toArray(list))],
       blocked: () => {
         let count = 0
-        for (const limit of limited.values()) count += limit.blocked.length
+        // Mostly there are none, and this is asked for each task.
+        if (limited.size > 0) for (const limit of limited.values()) count += limit.blocked.length
         return count
       },
       backlog: () => lists().reduce((count, list) => count + list.length, suspects?.waiting().length ?? 0),
       remove,
-      running: () => fibers,
+      running: () => runs,
       concurrency: () => concurrency,
       resize: (wanted) => {
         concurrency = Math.max(1, wanted)
@@ -184,13 +192,13 @@ export const make = ({
       },
       idle: Effect.suspend(() => {
         // One that begins is not among the fibers yet, and may be the one that asked for the stop.
-        if (fibers.size === 0 && !pumping) return Effect.void
+        if (runs.size === 0 && !pumping) return Effect.void
         const watcher = Deferred.makeUnsafe<void>()
         watchers.add(watcher)
         return Deferred.await(watcher)
       }),
       abandon: () => {
-        fibers.clear()
+        runs.clear()
         notify()
       }
     }

@@ -218,7 +218,7 @@ export const layer = (
         if (rate !== undefined || concurrency !== undefined) tuner.tune()
       }
       const rateLimit = RateLimit.make({ hub, clock, fork, due: slots.submit })
-      const orphans = Orphans.make(slots, yield* Effect.scope)
+      const orphans = Orphans.make(slots, yield* Effect.scope, () => tuner.tune())
       const eta = yield* Eta.make({
         connection,
         hub,

@@ -14,10 +14,12 @@
  *
  * What `args` does not name stays behind, and a field that has to be there is missing where the error is read: such a failure is
  * a `TaskFailed`.
+ *
+ * Several members of a union may be one class: Python's `except` catches them all. What travels are its arguments, so what comes back
+ * is the first member, in the union's order, whose fields they can be; members whose arguments are alike come back as the first of them.
  */
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 
@@ -73,23 +75,24 @@ export const argsOf = (
   return args.slice(0, last + 1).map((name) => (has(name) ? fields[name]! : name === "message" ? text : null))
 }
 
-/** The fields of a declared error, as they would travel, from an exception of its class. */
+/**
+ * The fields of a declared error, as they would travel, from an exception of its class: of each member that is this class, in the
+ * union's order. Which of them it is the arguments say, and where they fit several, the first.
+ */
 export const fieldsOf = (
   schema: Schema.Codec<unknown, unknown>,
   { excMessage, excModule, excType }: Failure
-): Option.Option<Readonly<Record<string, unknown>>> => {
-  const found = membersOf(schema.ast).find(
-    ({ of }) => of.module === excModule && isNamed(of.type, excType) && excMessage.length <= of.args.length
+): ReadonlyArray<Readonly<Record<string, unknown>>> =>
+  membersOf(schema.ast).flatMap(({ ast, of }) =>
+    of.module === excModule && isNamed(of.type, excType) && excMessage.length <= of.args.length
+      ? [
+          Object.fromEntries([
+            ...constants(ast),
+            ...excMessage.map((value, index) => [of.args[index]!, value] as const)
+          ])
+        ]
+      : []
   )
-  return found === undefined
-    ? Option.none()
-    : Option.some(
-        Object.fromEntries([
-          ...constants(found.ast),
-          ...excMessage.map((value, index) => [found.of.args[index]!, value] as const)
-        ])
-      )
-}
 
 /** Of one that was wrapped only the last name is left. */
 const isNamed = (type: string, excType: string): boolean => type === excType || type.endsWith(`.${excType}`)

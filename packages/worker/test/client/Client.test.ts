@@ -2,6 +2,9 @@ import { Connection } from "@apium/hub/Connection"
 import * as Exchange from "@apium/hub/Exchange"
 import { HubError } from "@apium/hub/HubError"
 import * as Queue from "@apium/hub/Queue"
+import * as Serializer from "@apium/hub/Serializer"
+import * as Content from "@apium/protocol/kombu/Content"
+import { msgpack } from "@apium/protocol/kombu/Msgpack"
 import { Client } from "@apium/worker/client/Client"
 import * as Profile from "@apium/worker/Profile"
 import * as Task from "@apium/worker/task/Task"
@@ -383,6 +386,46 @@ describe("what cannot be sent", () => {
       const compression = yield* Effect.exit(client.sendTask("t", [], {}, { compression: "no-such" }))
       assert.isTrue(Exit.hasFails(serializer) && Exit.hasFails(compression))
     })
+  )
+
+  let signatures = 0
+  const signing: Serializer.EffectSerializer = {
+    name: "auth",
+    contentType: "application/data",
+    contentEncoding: "utf-8",
+    encode: () => Effect.sync(() => Uint8Array.of(++signatures)),
+    decode: () => Effect.succeed(undefined)
+  }
+  const written: Serializer.Registry = {
+    ...Content.registry([Content.json, msgpack]),
+    effects: new Map([[signing.name, signing]])
+  }
+
+  test(
+    "calls without arguments have the body and the type of the serializer each is sent with, and a signature of their own",
+    Effect.gen(function* () {
+      const client = yield* Client
+      for (const serializer of ["json", "msgpack", "auth", "json", "msgpack", "auth"]) {
+        yield* client.sendTask("t", [], {}, { serializer })
+      }
+      yield* client.sendTask("t", [], { x: 1 })
+      yield* client.sendTask("t", [1], {})
+      yield* client.sendTask("t", [], {}, { link: add.s({ x: 1, y: 2 }) })
+      const messages = (yield* takeAll("celery")).map(({ message }) => message)
+      const embed = { callbacks: null, errbacks: null, chain: null, chord: null }
+      const empty = [[], {}, embed]
+      const bodies = messages.map(({ body, properties: { contentEncoding, contentType } }) =>
+        contentType === signing.contentType
+          ? body[0]
+          : Content.decodeUnsafe(written, body, contentType, contentEncoding)
+      )
+      assert.notDeepEqual(bodies.pop(), empty)
+      assert.deepStrictEqual(bodies, [empty, empty, 1, empty, empty, 2, [[], { x: 1 }, embed], [[1], {}, embed]])
+      assert.deepStrictEqual(
+        messages.slice(0, 6).map(({ properties }) => properties.contentType),
+        Array.from({ length: 2 }, () => ["application/json", "application/x-msgpack", "application/data"]).flat()
+      )
+    }).pipe(Effect.provide(Layer.provide(Client.layerWith({}), Layer.succeed(Serializer.Serializers, written))))
   )
 
   test(

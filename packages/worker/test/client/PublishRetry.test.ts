@@ -5,7 +5,9 @@ import type { Message, Route } from "@apium/hub/Message"
 import { Transport } from "@apium/hub/Transport"
 import * as MemoryBackend from "@apium/worker/client/backends/MemoryBackend"
 import { Client, type Options, type SendOptions } from "@apium/worker/client/Client"
+import * as Canvas from "@apium/worker/client/Canvas"
 import * as PublishRetry from "@apium/worker/client/PublishRetry"
+import type * as Signature from "@apium/worker/client/Signature"
 import * as Task from "@apium/worker/task/Task"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Schema } from "effect"
@@ -166,6 +168,52 @@ describe("a batch of which the broker does not take a part for the moment", () =
         )
       )
     )
+  )
+})
+
+describe("a batch whose tasks have policies of their own", () => {
+  const Retrying = Client.layer.pipe(
+    Layer.provideMerge(Connection.layer),
+    Layer.provideMerge(Scripted),
+    Layer.provide(MemoryBackend.layer)
+  )
+  const add = Task.make("proj.add", { params: { x: Schema.Number }, result: Schema.Number })
+  const parts = (...options: ReadonlyArray<Signature.Options>) =>
+    Canvas.group(options.map((some, x) => add.s({ x }, { ...some, taskId: String(x) })))
+
+  it.effect("is sent by policy: what one gives up is published again for the other", () =>
+    Effect.gen(function* () {
+      const script = yield* Script
+      const twice = { retryPolicy: { maxRetries: 1, intervalStart: seconds(1) } }
+      script.answers = Array.from({ length: 8 }, () => nacked)
+      const sending = yield* Effect.forkChild(
+        Effect.exit(Canvas.delay(parts({ retry: false }, twice, {}, twice, { retry: true })))
+      )
+      yield* settle
+      assert.deepStrictEqual(script.moments, [0])
+      assert.deepStrictEqual(script.batches, [
+        ["1", "3"],
+        ["2", "4"],
+        ["2", "4"]
+      ])
+      yield* TestClock.adjust("10 seconds")
+      assert.isTrue((yield* Fiber.join(sending))._tag === "Failure")
+      assert.deepStrictEqual(script.moments, [0])
+      assert.deepStrictEqual(script.batches.slice(3), [
+        ["2", "4"],
+        ["2", "4"],
+        ["1", "3"]
+      ])
+    }).pipe(Effect.provide(Retrying))
+  )
+
+  it.effect("leaves nothing where one of it cannot be written", () =>
+    Effect.gen(function* () {
+      const script = yield* Script
+      const error = yield* Effect.flip(Canvas.delay(parts({ retry: false }, { serializer: "nonesuch" }, {})))
+      assert.include(error.message, "nonesuch")
+      assert.deepStrictEqual([script.moments, script.batches], [[], []])
+    }).pipe(Effect.provide(Retrying))
   )
 })
 

@@ -290,6 +290,6 @@ describe("a queue that is cancelled", () => {
         Array.from({ length: 600 }, (_, n) => n)
       )
     }),
-    30_000
+    120_000
   )
 })

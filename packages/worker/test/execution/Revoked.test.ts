@@ -41,7 +41,7 @@ describe("revoked tasks", () => {
         assert.isFalse(revoked.has(task("949999")))
         assert.isTrue(revoked.has(task("955000")))
       }),
-    30_000
+    120_000
   )
 
   it.effect("are told to others for three hours, the latest 10,000 of them", () =>

@@ -56,6 +56,30 @@ describe("a broker that is away while a task ends", () => {
   }
 
   test(
+    "and comes back: what runs on holds one slot of two, and the other one is used",
+    Effect.gen(function* () {
+      const client = yield* Client
+      const begun: Array<number> = []
+      yield* start(
+        { concurrency: 2, prefetchMultiplier: 1 },
+        Tasks.handle(work, ({ n }) =>
+          Effect.sync(() => void begun.push(n)).pipe(Effect.andThen(Effect.sleep("1 minute")), Effect.as(n))
+        )
+      )
+      yield* client.send(work, { n: 1 })
+      yield* settle
+      yield* cut
+      yield* pass(5)
+      // Nor are there more than the two of them here, when others come.
+      for (const n of [2, 3]) yield* client.send(work, { n })
+      yield* pass(5)
+      assert.deepStrictEqual([begun, yield* waiting("celery")], [[1, 2], 1])
+      yield* pass(150)
+      assert.deepStrictEqual(begun, [1, 2, 3])
+    })
+  )
+
+  test(
     "by a rejection: it is not run again",
     Effect.gen(function* () {
       const faults = yield* Faults

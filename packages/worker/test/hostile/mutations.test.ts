@@ -238,6 +238,6 @@ describe("mutated task messages", () => {
         Effect.provide(Logger.layer([])),
         guarded
       ),
-    60_000
+    120_000
   )
 })

@@ -111,17 +111,29 @@ const functions: Readonly<Record<string, (text: string) => unknown>> = {
   signum
 }
 
+/** Milliseconds of the processor's time, for the machine has other things to do, too; of up to ten runs: what is slow is slow each time. */
+const least = (run: () => unknown): number => {
+  let millis = Number.POSITIVE_INFINITY
+  for (let times = 0; times < 10 && millis >= bound; times++) {
+    const began = process.cpuUsage()
+    try {
+      run()
+    } catch {
+      // A refusal is an end, too.
+    }
+    const { system, user } = process.cpuUsage(began)
+    millis = Math.min(millis, (system + user) / 1000)
+  }
+  return millis
+}
+
+const bound = 1000
+
 /** What it does with them is tested where it is at home; here only that it comes to an end. */
 const slowest = (run: (text: string) => unknown) => {
   let worst = { millis: 0, text: "" }
   for (const text of variants) {
-    const start = performance.now()
-    try {
-      run(text)
-    } catch {
-      // A refusal is an end, too.
-    }
-    const millis = performance.now() - start
+    const millis = least(() => run(text))
     if (millis > worst.millis)
       worst = { millis, text: `${JSON.stringify(text.slice(0, 24))}... ends with ${JSON.stringify(text.slice(-2))}` }
   }
@@ -132,7 +144,7 @@ describe("100 kB of anything take no time to speak of", () => {
   for (const [name, run] of Object.entries(functions)) {
     it(`${name} comes to an end`, () => {
       const { millis, text } = slowest(run)
-      assert.isBelow(millis, 1000, text)
+      assert.isBelow(millis, bound, text)
     }, 120_000)
   }
 })

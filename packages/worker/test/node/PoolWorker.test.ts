@@ -9,7 +9,7 @@ import { Effect, Layer, Stream } from "effect"
 import * as tasks from "./fixtures/tasks.ts"
 import { module } from "./support/Jobs.ts"
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 const Registered = Layer.mergeAll(
   Layer.empty,
@@ -108,7 +108,7 @@ for (const [place, pool] of [
 
     it.effect("grows and shrinks by remote control: children come and go, and tasks run", () =>
       Effect.gen(function* () {
-        const to = { reply: true, limit: 1, timeout: "10 seconds" } as const
+        const to = { reply: true, limit: 1, timeout: "1 minute" } as const
         const children = Effect.map(Control.inspect.stats(to), ([only]) =>
           Control.isFailed(only!.reply) ? undefined : (only!.reply.pool["processes"] as ReadonlyArray<number>).length
         )

@@ -11,7 +11,7 @@ import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
 
 // A thread loads all of Effect from its sources: a fifth of a second of processor time, and these tests start hundreds.
-vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 suite("thread", layerThreadPool)
 
@@ -66,7 +66,7 @@ describe("threads", () => {
     })
   )
 
-  const deaths = times(20, 200)
+  const deaths = times(10, 20, 200)
   it.live(
     `that are terminated ${deaths} times: the pool has its size again at once, and nobody else notices`,
     () =>
@@ -74,6 +74,6 @@ describe("threads", () => {
         Effect.provide(layerThreadPool({ module, size: 2, grace: "1 hour" })),
         quietly
       ),
-    deaths * 5000
+    300_000 + deaths * 10_000
   )
 })

@@ -9,6 +9,10 @@ export interface Script {
   readonly eta?: number
   /** How long a task takes, in milliseconds. Default 0 to 50. */
   readonly wait?: readonly [least: number, most: number]
+  /** Or one of these. */
+  readonly waits?: ReadonlyArray<number>
+  /** That time begins when the worker has begun to shut down: no task is through before, however late the signal is. */
+  readonly held?: boolean
   /** The share of tasks that are acknowledged early. */
   readonly early?: number
   /** Tasks cannot be interrupted. */

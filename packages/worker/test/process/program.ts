@@ -15,6 +15,7 @@ import * as Control from "@apium/worker/control/Control"
 import { run } from "@apium/worker/node"
 import { layerFailpoint } from "@apium/worker/node/failpoint"
 import { celery, durable, fast } from "@apium/worker/Profile"
+import * as Shutdown from "@apium/worker/Shutdown"
 import * as Task from "@apium/worker/task/Task"
 import { TaskContext } from "@apium/worker/task/TaskContext"
 import { Tasks } from "@apium/worker/task/Tasks"
@@ -44,6 +45,7 @@ const interrupted: Array<string> = []
 const running = new Map<string, number>()
 const busy = Deferred.makeUnsafe<void>()
 const ready = Deferred.makeUnsafe<void>()
+const released = Deferred.makeUnsafe<void>()
 let begun = 0
 let opened = 0
 let closed = 0
@@ -68,7 +70,9 @@ const work = ({ wait }: { readonly wait: number }) =>
       console.log("begun")
       Deferred.doneUnsafe(busy, Effect.void)
     }
-    yield* Effect.sleep(wait).pipe(
+    yield* (
+      script.held === true ? Effect.andThen(Deferred.await(released), Effect.sleep(wait)) : Effect.sleep(wait)
+    ).pipe(
       Effect.onInterrupt(() => Effect.sync(() => void interrupted.push(id))),
       Effect.ensuring(Effect.sync(() => running.delete(id)))
     )
@@ -160,7 +164,9 @@ const Load = Layer.effectDiscard(
     const [least, most] = script.wait ?? [0, 50]
     const send = (count: number, options: { readonly eta?: Date } = {}) =>
       Effect.gen(function* () {
-        const payload = () => ({ wait: least + r.below(most - least + 1) })
+        const payload = () => ({
+          wait: script.waits === undefined ? least + r.below(most - least + 1) : r.pick(script.waits)
+        })
         // Some of one kind, then some of the other.
         for (let left = count; left > 0;) {
           const some = Math.min(left, count > 1000 ? count : 1 + r.below(4))
@@ -217,11 +223,20 @@ const options = {
   }
 } satisfies Worker.Options
 
+/** Before tasks are taken, so that it is there whenever the signal comes; and for longer than its step, which is closed before they are through. */
+const Releasing = Layer.tap(Shutdown.layer(options), (context) =>
+  Effect.sync(() =>
+    Effect.runFork(
+      Effect.andThen(Context.get(context, Shutdown.Shutdown).reached("warm"), Deferred.succeed(released, undefined))
+    )
+  )
+)
+
 const Main = Worker.layerOf(
   Blueprint.add("Ready", {
     requires: ["Tasks"],
     layer: script.unready === true ? Layer.effectDiscard(Effect.never) : Layer.empty
-  })(Worker.blueprint(options))
+  })(Blueprint.replace("Shutdown", { layer: Releasing })(Worker.blueprint(options)))
 )
 
 process.on("exit", (code) => {

@@ -127,7 +127,7 @@ describe("taking tasks", () => {
       yield* settle
       assert.strictEqual(yield* waiting("celery"), 0)
     }),
-    20_000
+    120_000
   )
 
   test(
@@ -632,6 +632,6 @@ describe("layers", () => {
       assert.strictEqual(yield* consumers("celery"), 0)
       assert.strictEqual(yield* waiting("celery"), 0)
     }),
-    30_000
+    120_000
   )
 })

@@ -24,6 +24,8 @@ class OutOfStock extends Schema.TaggedError<OutOfStock>()("OutOfStock", {
   }
 }
 class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
+class Denied extends Schema.TaggedError<Denied>()("Denied", { message: Schema.String }) {}
+class Numbered extends Schema.TaggedError<Numbered>()("Numbered", { code: Schema.Int }) {}
 class Odd extends Schema.TaggedError<Odd>()("Odd", { value: Schema.Unknown }) {}
 
 const outOfStock = TaskError.python(OutOfStock, {
@@ -65,7 +67,12 @@ const failing = (error: unknown, task: typeof buy | typeof plain = buy) =>
     return { caught, failure: ResultMessage.decodeFailure((yield* stored(sent.id))?.result) }
   })
 
-const raised = (excType: string, excMessage: Failure["excMessage"], excModule: string) =>
+const raised = <E = NonNullable<(typeof buy)["error"]>["Type"]>(
+  excType: string,
+  excMessage: Failure["excMessage"],
+  excModule: string,
+  error: Task.Wire<E> = buy.error as unknown as Task.Wire<E>
+) =>
   Effect.gen(function* () {
     const backend = yield* ResultBackend
     yield* backend.store({
@@ -77,7 +84,9 @@ const raised = (excType: string, excMessage: Failure["excMessage"], excModule: s
       dateDone: null
     })
     const revoke = () => Effect.void
-    return yield* Effect.flip(AsyncResult.make(backend, "py", buy, { ignored: false, revoke }).get)
+    return yield* Effect.flip(
+      AsyncResult.make(backend, "py", { result: buy.result, error }, { ignored: false, revoke }).get
+    )
   })
 
 describe("an error that is a class of Python's", () => {
@@ -112,6 +121,23 @@ describe("an error that is a class of Python's", () => {
       assert.instanceOf(caught, OutOfStock)
       assert.deepStrictEqual([caught.sku, caught.at, caught.left], ["c", new Date(5), 3])
       assert.instanceOf(yield* raised("ValueError", ["bad"], "builtins"), Refused)
+    })
+  )
+
+  test(
+    "and that others of the union are, too, is the first of them whose fields the arguments can be",
+    Effect.gen(function* () {
+      const shared = { module: "builtins", type: "ValueError" } as const
+      const numbered = TaskError.python(Numbered, { ...shared, args: ["code"] })
+      const first = Schema.Union([numbered, refused, TaskError.python(Denied, { ...shared, args: ["message"] })])
+      const last = Schema.Union([TaskError.python(Denied, { ...shared, args: ["message"] }), refused, numbered])
+      const comesAs = (error: Task.Wire<Numbered | Refused | Denied>, args: Failure["excMessage"]) =>
+        Effect.map(raised("ValueError", args, "builtins", error), ({ _tag }) => _tag)
+      assert.deepStrictEqual(
+        [yield* comesAs(first, [7]), yield* comesAs(first, ["no"]), yield* comesAs(first, [null])],
+        ["Numbered", "Refused", "TaskFailed"]
+      )
+      assert.deepStrictEqual([yield* comesAs(last, [7]), yield* comesAs(last, ["no"])], ["Numbered", "Denied"])
     })
   )
 

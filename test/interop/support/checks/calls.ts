@@ -151,7 +151,7 @@ const times: ReadonlyArray<Check> = [
     `${later}
 began = time.time()
 rs = [add.apply_async((i, 1), eta=at(hours, 0.4)) for i, hours in enumerate((5.5, -8, 0))]
-answer = [[result(r) for r in rs], 0.4 <= time.time() - began < 10]`,
+answer = [[result(r) for r in rs], 0.4 <= time.time() - began < 600]`,
     [[1, 2, 3], true]
   ],
   [
@@ -164,8 +164,11 @@ answer = result(add.apply_async((1, 1), eta=at(2, -3600)))`,
   [
     "nothing is to be seen of it before its time",
     `
-r = add.apply_async((1, 1), countdown=0.4)
-answer = [r.state, r.ready(), result(r), r.ready()]`,
+def look(seconds):
+    r = add.apply_async((1, 1), countdown=seconds)
+    return r, r.state, r.ready()
+r, *before = in_time(look)
+answer = [*before, result(r), r.ready()]`,
     ["PENDING", false, 2, true]
   ],
   [
@@ -184,29 +187,31 @@ answer = [result(add.apply_async((1, 1), expires=at(5, 60))), result(add.apply_a
   [
     "who waits too short a time is told so",
     `
-r = sleeping.delay(0.6)
-try:
-    r.get(timeout=0.1)
-except Exception as exc:
-    answer = type(exc).__name__
-answer = [answer, result(r)]`,
-    ["TimeoutError", 0.6]
+def wait(seconds):
+    r = sleeping.delay(seconds)
+    try:
+        return r, r.get(timeout=0.1)
+    except Exception as exc:
+        return r, type(exc).__name__
+r, why = in_time(wait)
+answer = [why, result(r) > 0]`,
+    ["TimeoutError", true]
   ],
   [
     "a soft limit ends it, the hard one does not",
     `
-r = sleeping.apply_async((20,), soft_time_limit=0.1, time_limit=10)
+r = sleeping.apply_async((600,), soft_time_limit=0.1, time_limit=300)
 answer = [raised(r), r.state, "SoftTimeLimitExceeded" in r.traceback]`,
     ["SoftTimeLimitExceeded", "FAILURE", true]
   ],
   [
     "the hard limit ends it, and says how long that was",
-    `answer = failure(sleeping.apply_async((20,), soft_time_limit=10, time_limit=0.3))`,
+    `answer = failure(sleeping.apply_async((600,), soft_time_limit=300, time_limit=0.3))`,
     ["billiard.exceptions.TimeLimitExceeded", ["0.3"]]
   ],
   [
     "what ends in time knows of no limit",
-    `answer = result(sleeping.apply_async((0.05,), soft_time_limit=5, time_limit=10))`,
+    `answer = result(sleeping.apply_async((0.05,), soft_time_limit=100, time_limit=200))`,
     0.05
   ]
 ]

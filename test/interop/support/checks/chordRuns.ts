@@ -42,6 +42,25 @@ answer = len(set(calls(k, 2)))`,
   ]
 ]
 
+/** Of each kind in each kind but a group in a group, through the backend and back: what t/integration calls rebuilding. */
+const rebuilt: Check = [
+  "signatures that were results are run as they were meant",
+  `
+two = lambda: [add.s(1, 1), add.s(2, 2)]
+kinds = [
+    chain([chain([add.s(1, 1), add.s(2)]), add.s(3)]),
+    chain(identity.s(1), group(add.s(1), add.s(2))),
+    chain(identity.s(1), chord([add.s(1), add.s(2)], tsum.s())),
+    group(chain(add.s(1, 1), add.s(1)), add.s(2, 2)),
+    group(chord(two(), tsum.s()), add.s(1, 0)),
+    chord([chain(add.s(1, 1), add.s(1)), add.s(2, 2)], chain(tsum.s(), add.s(1))),
+    chord(two(), group(tsum.s(), identity.s())),
+    chord([chord(two(), tsum.s()), add.s(1, 0)], chord([tsum.s(), xsum.s()], tsum.s())),
+]
+answer = [result(chain(identity.s(kind), become.s()).delay()) for kind in kinds]`,
+  [7, [2, 3], 5, [3, 4], [6, 1], 8, [6, [2, 4]], 14]
+]
+
 const graph: ReadonlyArray<Check> = [
   [
     "places of the parts",
@@ -121,4 +140,4 @@ answer = [[str(make()), result(r), value(1)] for r, (make, value) in zip(sent, m
   []
 ]
 
-export const chordRuns = { stored: [...told, ...graph, random] }
+export const chordRuns = { stored: [...told, ...graph, rebuilt, random] }

@@ -43,7 +43,7 @@ answer = [failure(r), r.status]`,
     "a failure with other propagation is a value",
     `
 r = fail.delay()
-answer = type(r.get(timeout=20, interval=0.01, propagate=False)).__name__`,
+answer = type(r.get(timeout=60, interval=0.01, propagate=False)).__name__`,
     "ExpectedException"
   ],
   [
@@ -98,45 +98,56 @@ answer = [r.get(), r.result]`,
   [
     "a revoked one is not run",
     `
-k = key()
-r = echo.apply_async(("ran",), {"key": k}, countdown=0.4)
-app.control.revoke(r.id, reply=True, timeout=5, limit=1)
+def send(seconds):
+    k = key()
+    r = echo.apply_async(("ran",), {"key": k}, countdown=seconds)
+    revoke(r)
+    return k, r
+k, r = in_time(send)
 answer = [failure(r), r.status, r.ready(), r.failed(), r.successful(), calls(k, 0)]`,
     [["celery.exceptions.TaskRevokedError", ["'revoked'"]], "REVOKED", true, false, false, []]
   ],
   [
     "several are revoked at once, and one is not",
     `
-rs = [add.apply_async((i, 0), countdown=0.4) for i in range(4)]
-app.control.revoke([r.id for r in rs[:3]], reply=True, timeout=5, limit=1)
+def send(seconds):
+    rs = [add.apply_async((i, 0), countdown=seconds) for i in range(4)]
+    revoke(*rs[:3])
+    return rs
+rs = in_time(send)
 answer = [failure(r) and r.state for r in rs[:3]] + [result(rs[3])]`,
     ["REVOKED", "REVOKED", "REVOKED", 3]
   ],
   [
     "one that runs, and is known to, is terminated",
     `
-r = sleeping.delay(30)
-seen = until(lambda: [t for t in (app.control.inspect(timeout=5, limit=1).active() or {"": []}).popitem()[1] if t["id"] == r.id])
+r = sleeping.delay(600)
+found = until(lambda: active(r))
 r.revoke(terminate=True)
-answer = [[t["name"] for t in seen], failure(r), r.state]`,
+answer = [[t["name"] for t in found], failure(r), r.state]`,
     [["canvas.sleeping"], ["celery.exceptions.TaskRevokedError", ["'terminated'"]], "REVOKED"]
   ],
   [
     "one that runs and is revoked without a signal ends well",
     `
-r = sleeping.delay(0.4)
-until(lambda: r.id in (app.control.inspect(timeout=5, limit=1).query_task(r.id) or {"": {}}).popitem()[1])
-app.control.revoke(r.id, reply=True, timeout=5, limit=1)
-answer = [result(r), r.state]`,
-    [0.4, "SUCCESS"]
+def send(seconds):
+    r = sleeping.delay(seconds)
+    until(lambda: active(r) or r.ready())
+    revoke(r)
+    return r
+r = in_time(send)
+answer = [result(r) > 0, r.state]`,
+    [true, "SUCCESS"]
   ],
   [
     "a shadow is its name to whoever looks",
     `
-r = sleeping.apply_async((0.5,), shadow="another", argsrepr="(hidden)")
-seen = until(lambda: (app.control.inspect(timeout=5, limit=1).query_task(r.id) or {"": {}}).popitem()[1])
-answer = [seen[r.id][0], seen[r.id][1]["name"], seen[r.id][1]["type"], result(r)]`,
-    ["active", "another", "canvas.sleeping", 0.5]
+r = sleeping.apply_async((600,), shadow="another", argsrepr="(hidden)")
+until(lambda: active(r))
+[state, shown] = inspected("query_task", r.id)[r.id]
+r.revoke(terminate=True)
+answer = [state, shown["name"], shown["type"], raised(r)]`,
+    ["active", "another", "canvas.sleeping", "TaskRevokedError"]
   ]
 ]
 

@@ -9,8 +9,8 @@ high_first = app.conf.broker_url.startswith("amqp")
 first = 9 if high_first else 0
 def order(send, times):
     k = key()
-    busy = sleeping.apply_async((60,), priority=first)
-    until(lambda: busy.id in (app.control.inspect(timeout=5, limit=1).query_task(busy.id) or {"": {}}).popitem()[1])
+    busy = sleeping.apply_async((600,), priority=first)
+    until(lambda: active(busy))
     send(k)
     busy.revoke(terminate=True)
     return calls(k, times)

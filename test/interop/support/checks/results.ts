@@ -9,14 +9,14 @@ const everywhere: ReadonlyArray<Check> = [
 rs = ResultSet([], app=app)
 rs.add(add.delay(1, 1))
 rs.add(add.delay(2, 2))
-answer = [rs.join(timeout=20, interval=0.01), rs.ready(), rs.completed_count()]`,
+answer = [rs.join(timeout=60, interval=0.01), rs.ready(), rs.completed_count()]`,
     [[2, 4], true, 2]
   ],
   [
     "a set of which one failed",
     `
 rs = ResultSet([fail.delay(), add.delay(1, 1)], app=app)
-rs.get(timeout=20, interval=0.01, propagate=False)
+rs.get(timeout=60, interval=0.01, propagate=False)
 answer = [rs.results[0].failed(), rs.results[1].successful(), rs.failed(), rs.successful()]`,
     [true, true, true, false]
   ],
@@ -25,7 +25,7 @@ answer = [rs.results[0].failed(), rs.results[1].successful(), rs.failed(), rs.su
     `
 heard = []
 r = group(identity.s(i) for i in range(5))()
-r.join(timeout=20, interval=0.01, callback=lambda id, value: heard.append([id, value]))
+r.join(timeout=60, interval=0.01, callback=lambda id, value: heard.append([id, value]))
 answer = heard == [[c.id, i] for i, c in enumerate(r.children)]`,
     true
   ],
@@ -54,28 +54,39 @@ const stored: ReadonlyArray<Check> = [
   [
     "iterated, as they end",
     `
-r = group(sleeping.s(0.2), identity.s(1), identity.s(2))()
-answer = [[id for id, meta in r.iter_native(timeout=20, interval=0.01)][-1] == r.children[0].id, r.completed_count()]`,
+# The last to end may not be the one that sleeps, on a machine that was held up for as long.
+for seconds in (0.2, 3, 15):
+    r = group(sleeping.s(seconds), identity.s(1), identity.s(2))()
+    last = [id for id, meta in r.iter_native(timeout=60, interval=0.01)][-1]
+    if last == r.children[0].id:
+        break
+answer = [last == r.children[0].id, r.completed_count()]`,
     [true, 3]
   ],
   [
     "joined without the backend's help",
-    `answer = group(add.s(i, i) for i in range(5))().join(timeout=20, interval=0.01)`,
+    `answer = group(add.s(i, i) for i in range(5))().join(timeout=60, interval=0.01)`,
     [0, 2, 4, 6, 8]
   ],
   [
     "counted while some run",
     `
-r = group(identity.s(1), sleeping.s(0.4), identity.s(2))()
-until(lambda: r.completed_count() >= 2)
-answer = [r.completed_count(), r.waiting(), r.ready(), r.successful(), result(r), r.waiting(), r.ready(), r.successful(), r.completed_count()]`,
-    [2, true, false, false, [1, 0.4, 2], false, true, true, 3]
+def look(seconds):
+    r = group(identity.s(1), sleeping.s(seconds), identity.s(2))()
+    until(lambda: r.completed_count() >= 2)
+    return r, r.completed_count(), r.waiting(), r.ready(), r.successful()
+r, *meanwhile = in_time(look)
+answer = [*meanwhile, result(r)[::2], r.waiting(), r.ready(), r.successful(), r.completed_count()]`,
+    [2, true, false, false, [1, 2], false, true, true, 3]
   ],
   [
     "revoked as a whole",
     `
-r = group(identity.s(i).set(countdown=0.5) for i in range(3))()
-app.control.revoke([c.id for c in r.children], reply=True, timeout=5, limit=1)
+def send(seconds):
+    r = group(identity.s(i).set(countdown=seconds) for i in range(3))()
+    revoke(*r.children)
+    return r
+r = in_time(send)
 answer = [[ready(c) and c.state for c in r.children], r.failed(), r.completed_count()]`,
     [["REVOKED", "REVOKED", "REVOKED"], false, 0]
   ],
@@ -105,14 +116,14 @@ answer = [same, values, GroupResult.restore(r.id, app=app)]`,
     "asked for by id, from another handle",
     `
 r = add.delay(2, 3)
-answer = [result(r), AsyncResult(r.id, app=app).get(timeout=20, interval=0.01), AsyncResult(r.id, app=app).state]`,
+answer = [result(r), AsyncResult(r.id, app=app).get(timeout=60, interval=0.01), AsyncResult(r.id, app=app).state]`,
     [5, 5, "SUCCESS"]
   ],
   [
     "many at once",
     `
 rs = [add.delay(i, i) for i in range(20)]
-found = dict(app.backend.get_many([r.id for r in rs], timeout=20, interval=0.01))
+found = dict(app.backend.get_many([r.id for r in rs], timeout=60, interval=0.01))
 answer = [found[r.id]["result"] for r in rs] == [2 * i for i in range(20)]`,
     true
   ],
@@ -170,9 +181,8 @@ answer = [[(p and p.id, n.id) for p, n in first.iterdeps()] == [(None, first.id)
   [
     "what a retry says while it waits",
     `
-r = retry.apply_async((5,), {"countdown": 0.3})
-until(lambda: r.state == "RETRY")
-answer = [r.state, type(r.result).__name__, "not yet" in r.traceback, r.ready(), result(r)]`,
+r = seen(lambda: retry.apply_async((5,), {"countdown": 0.3}), "RETRY")
+answer = [r.state, type(r.result).__name__, "not yet" in r.traceback, r.ready(), result(let_go(r))]`,
     ["RETRY", "ExpectedException", true, false, 5]
   ],
   [
@@ -193,7 +203,7 @@ answer = [[m["group_id"] == r.id, m["parent_id"] == r.parent.id] for m in metas]
 from datetime import datetime, timedelta
 r = add.delay(1, 1)
 result(r)
-answer = [type(r.date_done).__name__, abs(datetime.utcnow() - r.date_done.replace(tzinfo=None)) < timedelta(seconds=20)]`,
+answer = [type(r.date_done).__name__, abs(datetime.utcnow() - r.date_done.replace(tzinfo=None)) < timedelta(seconds=600)]`,
     ["datetime", true]
   ],
   [
@@ -201,7 +211,7 @@ answer = [type(r.date_done).__name__, abs(datetime.utcnow() - r.date_done.replac
     `
 r = add.delay(1, 1)
 result(r)
-answer = 86_390 < app.backend.client.ttl(app.backend.get_key_for_task(r.id)) <= 86_400`,
+answer = 86_000 < app.backend.client.ttl(app.backend.get_key_for_task(r.id)) <= 86_400`,
     true
   ],
   [

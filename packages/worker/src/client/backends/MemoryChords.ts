@@ -72,7 +72,15 @@ export const make = (clock: Clock.Clock, expires: number): { readonly groups: Gr
     },
     chords: {
       size: (groupId, size) => Effect.sync(() => void change(groupId, (chord) => (chord.size = size))),
-      add: (groupId) => Effect.sync(() => void change(groupId, (chord) => chord.added++)),
+      add: (groupId) =>
+        Effect.sync(() => {
+          let counted = change(groupId, (chord) => chord.added++) !== undefined
+          const takeBack = Effect.sync(() => {
+            if (counted) change(groupId, (chord) => chord.added--)
+            counted = false
+          })
+          return { takeBack }
+        }),
       count,
       begin: ({ firing, groupId, taskId }) =>
         Effect.sync(() => {

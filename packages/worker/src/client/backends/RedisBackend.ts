@@ -129,7 +129,6 @@ export const layerWith = (options: Options): Layer.Layer<ResultBackend, never, R
         },
         chords: RedisChords.make({
           redis,
-          writer,
           groupKey,
           expires,
           ordered: options.chordOrdered ?? true,

@@ -11,7 +11,6 @@ import type { Chords, Part } from "../ResultBackend.ts"
 import { hubError, type Retrying } from "./RedisErrors.ts"
 import * as scripts from "./RedisScripts.ts"
 import * as RedisTexts from "./RedisTexts.ts"
-import type { RedisWriter } from "./RedisWriter.ts"
 
 /** In milliseconds: how long one may take to send the body before another may fire. */
 const lease = 30_000
@@ -24,14 +23,13 @@ const hour = 3600
 
 export const make = (options: {
   readonly redis: Redis.Redis["Service"]
-  readonly writer: RedisWriter
   readonly groupKey: (groupId: string, suffix: "" | ".j" | ".t" | ".s" | ".apium" | `.apium:${string}`) => string
   /** In seconds, 0 for ever. */
   readonly expires: number
   readonly ordered: boolean
   readonly retrying: Retrying
 }): Chords => {
-  const { expires, groupKey, ordered, redis, retrying, writer } = options
+  const { expires, groupKey, ordered, redis, retrying } = options
   const life = expires === 0 ? day : Math.max(expires, hour)
   const keysOf = (groupId: string): scripts.ChordKeys => [
     groupKey(groupId, ".j"),
@@ -82,8 +80,14 @@ export const make = (options: {
     })
 
   return {
-    size: (groupId, parts) => writer.write(groupKey(groupId, ".s"), String(parts)),
-    add: (groupId) => Effect.suspend(() => asking(redis.eval(scripts.add)(keysOf(groupId), crypto.randomUUID(), life))),
+    size: (groupId, parts) => Effect.asVoid(asking(redis.eval(scripts.size)(keysOf(groupId), parts, expires))),
+    add: (groupId) =>
+      Effect.suspend(() => {
+        const [keys, token] = [keysOf(groupId), crypto.randomUUID()]
+        return Effect.as(asking(redis.eval(scripts.add)(keys, token, life)), {
+          takeBack: Effect.asVoid(asking(redis.eval(scripts.takeBack)(keys, token)))
+        })
+      }),
     count,
     begin: ({ firing, groupId, taskId }) => {
       const key = groupKey(groupId, `.apium:${taskId}`)

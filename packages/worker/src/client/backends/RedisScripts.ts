@@ -54,16 +54,35 @@ return out`
 /** Keys of one chord: Celery's parts, members added and size (`.j`, `.t`, `.s`), and what only Apium knows. */
 export type ChordKeys = readonly [parts: string, added: string, size: string, own: string]
 
+/** How many parts a chord has, as Celery's `set_chord_size` does; of one that has fired nothing is kept. `expires` in seconds, 0 for ever. */
+export const size = Redis.script((keys: ChordKeys, parts: number, expires: number) => [...keys, parts, expires], {
+  numberOfKeys: 4,
+  lua: `
+if redis.call('HEXISTS', KEYS[4], 'fired') == 1 then return 0 end
+if ARGV[2] == '0' then redis.call('SET', KEYS[3], ARGV[1]) else redis.call('SETEX', KEYS[3], ARGV[2], ARGV[1]) end
+redis.call('PUBLISH', KEYS[3], ARGV[1])
+return 1`
+})
+
 /** One more member, once for a token: asked twice, it counts once. `life` of Apium's own key in seconds. */
 export const add = Redis.script((keys: ChordKeys, token: string, life: number) => [...keys, token, life], {
   numberOfKeys: 4,
   lua: `
 local field = 'add:' .. ARGV[1]
+if redis.call('HEXISTS', KEYS[4], 'fired') == 1 then return 0 end
 if redis.call('HEXISTS', KEYS[4], field) == 0 then
   redis.call('INCR', KEYS[2])
   redis.call('HSET', KEYS[4], field, 1)
   redis.call('EXPIRE', KEYS[4], ARGV[2])
 end
+return 1`
+})
+
+/** The member that was added with this token is none, if it still was one. */
+export const takeBack = Redis.script((keys: ChordKeys, token: string) => [...keys, token], {
+  numberOfKeys: 4,
+  lua: `
+if redis.call('HDEL', KEYS[4], 'add:' .. ARGV[1]) == 1 then redis.call('DECR', KEYS[2]) end
 return 1`
 })
 

@@ -1,10 +1,11 @@
 /**
  * Waits for results: each key somebody waits for is subscribed to, and then read, so that nothing comes between. Keys of one turn are one
- * `SUBSCRIBE` and one `MGET`; a key that nobody waits for any more is left.
+ * `SUBSCRIBE` and one `MGET`; a key that nobody waits for any more is left. Few keys are read before, too: a `send` that was confirmed may be as late
+ * as its result, which is told a round trip sooner then, and by one command in the place of three.
  *
  * ```text
- *   watch ──▶ SUBSCRIBE key ──▶ MGET key ──▶ heard: each state as it is published ──final──▶ UNSUBSCRIBE key
- *                                  ▲ gap: the connection was away
+ *   watch ──▶ MGET key ──not final──▶ SUBSCRIBE key ──▶ MGET key ──▶ heard: each state as it is published ──final──▶ UNSUBSCRIBE key
+ *                                                          ▲ gap: the connection was away
  * ```
  *
  * With a `Redis` of which no gap is known (any but Apium's own) all keys are read every 5 to 500 ms, and none is subscribed to: effect's
@@ -22,6 +23,8 @@ import { closed, hubError, type Retrying } from "./RedisErrors.ts"
 
 /** Keys of one `MGET`: with results of 10 kB it is a reply of 10 MB. */
 const most = 1000
+/** Keys that are read before they are subscribed to: of more, which are a group's, some have no result yet, and all are read twice. */
+const few = 16
 /** In milliseconds, between two readings without subscriptions. */
 const least = 5
 const longest = 500
@@ -116,9 +119,19 @@ export const make = Effect.fnUntraced(function* (options: {
       }
     })
 
+  const listen = (keys: ReadonlyArray<string>): Effect.Effect<void, HubError> => {
+    const left = keys.filter((key) => awaited.has(key))
+    return listening === undefined || left.length === 0
+      ? Effect.void
+      : Effect.andThen(retrying(listening.add(left)), readAll(left))
+  }
+
   const begin = (keys: ReadonlyArray<string>): Effect.Effect<void> =>
     Effect.catch(
-      Effect.andThen(listening === undefined ? Effect.void : retrying(listening.add(keys)), readAll(keys)),
+      Effect.andThen(
+        listening === undefined || keys.length <= few ? readAll(keys) : Effect.void,
+        Effect.suspend(() => listen(keys))
+      ),
       (error) =>
         Effect.sync(() => {
           for (const key of keys) {
