@@ -68,6 +68,8 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what
                   queues: [Publisher.queueNamed("celery")],
                   concurrency: 1,
                   events: true,
+                  // None was captured: a worker that lives for two seconds sends one.
+                  heartbeatInterval: "1 hour",
                   name: "ours@here",
                   // It would hear itself, which Celery's cannot yet, and whether it has answered by then is chance.
                   mingle: false

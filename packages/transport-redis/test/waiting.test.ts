@@ -265,11 +265,17 @@ for n in range(int(sys.argv[2])):
         track: () => Effect.succeed((lists) => link.redis.send("EXISTS", ...lists))
       })
       const { store: other } = yield* stores.open(server.url())
-      const waiter = yield* idle(store, ["untold"])
-      const began = performance.now()
-      yield* other.put("untold", [stores.put("1", "untold")])
-      yield* Fiber.join(waiter)
-      assert.isBelow(performance.now() - began, 1000 + slack)
+      let quickest = Infinity
+      // Up to ten times, for the machine has other things to do: what is slow is slow each time.
+      for (let n = 0; n < 10 && quickest >= 1500; n++) {
+        const waiter = yield* idle(store, ["untold"])
+        const began = performance.now()
+        yield* other.put("untold", [stores.put("1", "untold")])
+        yield* Fiber.join(waiter)
+        quickest = Math.min(quickest, performance.now() - began)
+        yield* store.settle((yield* store.take(["untold"], 1)).map(({ tag }) => tag))
+      }
+      assert.isBelow(quickest, 1500)
     })
   )
 
@@ -290,7 +296,8 @@ for n in range(int(sys.argv[2])):
         yield* store.settle((yield* store.take(["asked"], 1)).map(({ tag }) => tag))
       }
       yield* print(`without tracking p50/p95/max=${spread(took)}ms`)
-      assert.isBelow(Math.min(...took), 500 + slack)
+      // The quickest of them, for the machine has other things to do: who is not told looks 200 times in a second.
+      assert.isBelow(Math.min(...took), 500)
     })
   )
 })

@@ -34,6 +34,11 @@ export const knownRevoked = (ids: ReadonlyArray<string>) =>
   Effect.repeat(Control.inspect.revoked({ limit: 1, timeout: "20 seconds" }), {
     until: ([only]) => only !== undefined && !Control.isFailed(only.reply) && ids.every((id) => isIn(only.reply, id)),
     schedule: Schedule.spaced("20 millis")
-  })
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: "1 minute",
+      orElse: () => Effect.sync(() => assert.fail(`the worker does not know that ${ids.join()} is revoked`))
+    })
+  )
 
 const isIn = (reply: unknown, id: string) => Array.isArray(reply) && reply.includes(id)

@@ -18,7 +18,7 @@ const World = Layer.unwrap(
 ).pipe(Layer.provide(quiet), Layer.provideMerge(Server.layer()))
 
 layer(World, { excludeTestServices: true, timeout: "3 minutes" })("add_consumer and cancel_consumer on Redis", (it) => {
-  it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 60_000)
+  it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran))
 })
 
 const one = queues.marks()
@@ -34,6 +34,6 @@ const Together = Layer.unwrap(
 layer(Together, { excludeTestServices: true, timeout: "3 minutes" })(
   "add_consumer on Redis of a queue where somebody is exclusive",
   (it) => {
-    it.effect("is an answer, and stops no other queue", () => queues.refused(one.ran), 60_000)
+    it.effect("is an answer, and stops no other queue", () => queues.refused(one.ran))
   }
 )
