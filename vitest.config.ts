@@ -21,8 +21,8 @@ export default defineConfig({
     // One core is kept free otherwise: of two, half. Tests on real servers wait most of the time.
     maxWorkers: "100%",
     // Against what hangs, and no measure: what takes half a second alone takes ten on a machine with twenty other things to do.
-    testTimeout: 120_000,
-    hookTimeout: 180_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     teardownTimeout: 120_000,
     projects: [
       project("protocol", "packages/protocol/test"),

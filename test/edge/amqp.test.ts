@@ -53,54 +53,45 @@ layer(RabbitMq.layer({ tls: true }), { excludeTestServices: true })("a worker on
     results: Array.from({ length: 20 }, (_, index) => index + 1)
   }
 
-  it.effect(
-    "publishes, consumes and runs tasks, request after request, each on a socket of its own",
-    () =>
-      Effect.gen(function* () {
-        const { node, url, connections } = yield* RabbitMq
-        const ask = yield* workerd
-        assert.deepStrictEqual(yield* ask(url()), everything)
-        assert.deepStrictEqual(yield* Effect.all([ask(url()), ask(url())], { concurrency: 2 }), [
-          everything,
-          everything
-        ])
-        assert.deepStrictEqual(yield* ask(`amqps://guest:guest@localhost:${node.tls!.port}//`), everything)
-        assert.deepStrictEqual(yield* ask(`amqp://localhost:1//;${url()}`), everything)
-        const { port } = yield* relay(node)
-        assert.deepStrictEqual(yield* ask(url(), `ws://localhost:${port}/`), everything)
-        // The broker lists a connection for a moment after it has closed.
-        yield* Effect.repeat(connections, { until: (left) => left.length === 0 })
-      }),
-    120_000
+  it.effect("publishes, consumes and runs tasks, request after request, each on a socket of its own", () =>
+    Effect.gen(function* () {
+      const { node, url, connections } = yield* RabbitMq
+      const ask = yield* workerd
+      assert.deepStrictEqual(yield* ask(url()), everything)
+      assert.deepStrictEqual(yield* Effect.all([ask(url()), ask(url())], { concurrency: 2 }), [everything, everything])
+      assert.deepStrictEqual(yield* ask(`amqps://guest:guest@localhost:${node.tls!.port}//`), everything)
+      assert.deepStrictEqual(yield* ask(`amqp://localhost:1//;${url()}`), everything)
+      const { port } = yield* relay(node)
+      assert.deepStrictEqual(yield* ask(url(), `ws://localhost:${port}/`), everything)
+      // The broker lists a connection for a moment after it has closed.
+      yield* Effect.repeat(connections, { until: (left) => left.length === 0 })
+    })
   )
 
-  it.effect(
-    "is told why it cannot, as everywhere",
-    () =>
-      Effect.gen(function* () {
-        const { node, url } = yield* RabbitMq
-        const ask = yield* workerd
-        const refusal = (broker: string, tag: string, text: string) =>
-          Effect.map(ask(broker), ({ failed = "nothing", message = "" }) => {
-            assert.include(tag.split("|"), failed, message)
-            assert.include(message, text)
-            assert.notInclude(message, "hunter2")
-          })
-        const port = node.tls!.port
-        yield* refusal("amqp://guest:hunter2@localhost:1//", "ConnectionLost", "localhost:1//")
-        yield* refusal(url().replace(":guest@", ":hunter2@"), "AccessRefused", "")
-        yield* refusal(`amqp://guest:guest@localhost:${node.port}/nowhere`, "VhostNotFound", "nowhere")
-        yield* refusal(`amqp://guest:hunter2@localhost:${port}//`, "ProtocolMismatch|ConnectionLost", "")
-        yield* refusal(`amqps://guest:hunter2@localhost:${node.port}//`, "TlsFailed", "ERR_TLS_HANDSHAKE")
-        yield* refusal("amqps://guest:hunter2@localhost:1//", "ConnectionLost", "localhost:1//")
-        for (const parameter of ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_server_hostname"]) {
-          yield* refusal(`amqps://guest:hunter2@localhost:${port}//?${parameter}=x`, "TlsFailed", parameter)
-        }
-        for (const parameter of ["ssl_cert_reqs=none", "ssl_check_hostname=false"]) {
-          yield* refusal(`amqps://guest:hunter2@localhost:${port}//?${parameter}`, "TlsFailed", parameter)
-        }
-      }),
-    120_000
+  it.effect("is told why it cannot, as everywhere", () =>
+    Effect.gen(function* () {
+      const { node, url } = yield* RabbitMq
+      const ask = yield* workerd
+      const refusal = (broker: string, tag: string, text: string) =>
+        Effect.map(ask(broker), ({ failed = "nothing", message = "" }) => {
+          assert.include(tag.split("|"), failed, message)
+          assert.include(message, text)
+          assert.notInclude(message, "hunter2")
+        })
+      const port = node.tls!.port
+      yield* refusal("amqp://guest:hunter2@localhost:1//", "ConnectionLost", "localhost:1//")
+      yield* refusal(url().replace(":guest@", ":hunter2@"), "AccessRefused", "")
+      yield* refusal(`amqp://guest:guest@localhost:${node.port}/nowhere`, "VhostNotFound", "nowhere")
+      yield* refusal(`amqp://guest:hunter2@localhost:${port}//`, "ProtocolMismatch|ConnectionLost", "")
+      yield* refusal(`amqps://guest:hunter2@localhost:${node.port}//`, "TlsFailed", "ERR_TLS_HANDSHAKE")
+      yield* refusal("amqps://guest:hunter2@localhost:1//", "ConnectionLost", "localhost:1//")
+      for (const parameter of ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_server_hostname"]) {
+        yield* refusal(`amqps://guest:hunter2@localhost:${port}//?${parameter}=x`, "TlsFailed", parameter)
+      }
+      for (const parameter of ["ssl_cert_reqs=none", "ssl_check_hostname=false"]) {
+        yield* refusal(`amqps://guest:hunter2@localhost:${port}//?${parameter}`, "TlsFailed", parameter)
+      }
+    })
   )
 })
 
@@ -117,7 +108,6 @@ describe("a bundle of the AMQP transport", () => {
       console.log(
         `${entry}: ${Math.ceil(code.length / 1000)} kB minified, ${Math.ceil(gzipSync(code).length / 1000)} gzipped`
       )
-    },
-    120_000
+    }
   )
 })

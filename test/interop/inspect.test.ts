@@ -218,7 +218,7 @@ for (const [name, deployment] of [
             return Option.isSome(yield* Effect.timeoutOption(told, "8 seconds"))
           })
         )
-        assert.isTrue(yield* Effect.repeat(learned, { until: (all) => all, times: 9 }))
+        assert.isTrue(yield* Effect.repeat(learned, { until: (all) => all, times: 8 }))
       })
     )
   })

@@ -1,4 +1,5 @@
 /** What a fault test prints and bounds: times, and what a process holds. */
+import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { connect } from "node:net"
@@ -29,6 +30,12 @@ export const timed = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<numb
  * twenty other things to do nobody keeps it, and what is asserted is that nobody waits for a timeout or for ever.
  */
 export const slack = 10_000
+
+/** Of what is done again and again, in milliseconds: what is slow is slow each time, so the quickest keeps the bar; the others have `slack`. */
+export const keepTo = (bar: number, took: ReadonlyArray<number>): void => {
+  assert.isBelow(Math.min(...took), bar)
+  assert.isBelow(Math.max(...took), bar + slack)
+}
 
 /**
  * The value, and the milliseconds in which others had the machine while it was made: what our own timers keep to, they keep to without

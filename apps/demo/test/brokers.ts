@@ -3,9 +3,6 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { demo, type Exit, Folder, start } from "./support.ts"
 
-/** Several processes start, one after the other, and their threads after them: a busy machine takes its time. */
-export const patience = 240_000
-
 const badText = Uint8Array.of(0x63, 0x61, 0x66, 0xe9, 0x0a)
 
 export const folderOf = (files: Readonly<Record<string, string | Uint8Array>>) =>

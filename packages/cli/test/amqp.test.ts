@@ -4,80 +4,71 @@ import { RabbitMq } from "../../../test/support/RabbitMq.ts"
 import { answered, apium, fixture } from "./support/Cli.ts"
 import { start } from "./support/Process.ts"
 
-/** A process starts, and a busy machine takes its time. */
-const patience = 240_000
-
 const until = <E>(holds: Effect.Effect<boolean, E>): Effect.Effect<void, E> =>
   Effect.flatMap(holds, (held) => (held ? Effect.void : Effect.andThen(Effect.sleep("20 millis"), until(holds))))
 
 layer(RabbitMq.shared, { excludeTestServices: true })("apium over RabbitMQ", (it) => {
-  it.effect(
-    "a worker is called, asked, told, and stopped warmly, each by a command of its own",
-    () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        const broker = ["--broker", rabbit.url()]
-        const worker = start(["worker", "-A", "tasks.ts", "-n", "one@%h", "-c1", "-l", "info", ...broker])
-        yield* Effect.promise(() => worker.says("ready."))
+  it.effect("a worker is called, asked, told, and stopped warmly, each by a command of its own", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      const broker = ["--broker", rabbit.url()]
+      const worker = start(["worker", "-A", "tasks.ts", "-n", "one@%h", "-c1", "-l", "info", ...broker])
+      yield* Effect.promise(() => worker.says("ready."))
 
-        const pinged = yield* answered(["inspect", "ping", "-j", ...broker])
-        assert.match(pinged.stdout, /^\{"one@[^"]+":\{"ok":"pong"\}\}\n$/, pinged.stderr)
+      const pinged = yield* answered(["inspect", "ping", "-j", ...broker])
+      assert.match(pinged.stdout, /^\{"one@[^"]+":\{"ok":"pong"\}\}\n$/, pinged.stderr)
 
-        const called = yield* apium(["call", "proj.add", "--args=[2,3]", ...broker])
-        assert.strictEqual(called.stderr, "")
-        assert.match(called.stdout, /^[\da-f-]{36}\n$/)
-        yield* Effect.promise(() => worker.says(`[${called.stdout.trim()}] succeeded`))
+      const called = yield* apium(["call", "proj.add", "--args=[2,3]", ...broker])
+      assert.strictEqual(called.stderr, "")
+      assert.match(called.stdout, /^[\da-f-]{36}\n$/)
+      yield* Effect.promise(() => worker.says(`[${called.stdout.trim()}] succeeded`))
 
-        // Results over the broker are this call's own, and the worker's that sends them there.
-        const results = start(["worker", "-A", "tasks.ts", "-Q", "r", ...broker, "--result-backend", "rpc://"])
-        yield* Effect.promise(() => results.says("ready."))
-        const call = ["call", "proj.add", "-Q", "r", "--args=[2,40]", "--wait", ...broker]
-        const waited = yield* apium([...call, "--result-backend", "rpc://"])
-        assert.deepStrictEqual(waited, { code: 0, stdout: "42\n", stderr: "" })
-        results.signal("SIGTERM")
-        assert.strictEqual((yield* Effect.promise(() => results.exit)).code, 0)
+      // Results over the broker are this call's own, and the worker's that sends them there.
+      const results = start(["worker", "-A", "tasks.ts", "-Q", "r", ...broker, "--result-backend", "rpc://"])
+      yield* Effect.promise(() => results.says("ready."))
+      const call = ["call", "proj.add", "-Q", "r", "--args=[2,40]", "--wait", ...broker]
+      const waited = yield* apium([...call, "--result-backend", "rpc://"])
+      assert.deepStrictEqual(waited, { code: 0, stdout: "42\n", stderr: "" })
+      results.signal("SIGTERM")
+      assert.strictEqual((yield* Effect.promise(() => results.exit)).code, 0)
 
-        const limited = yield* answered(["control", "rate_limit", "proj.add", "10/m"], {
-          APIUM_BROKER_URL: rabbit.url()
-        })
-        assert.include(limited.stdout, "new rate limit set successfully", limited.stderr)
+      const limited = yield* answered(["control", "rate_limit", "proj.add", "10/m"], {
+        APIUM_BROKER_URL: rabbit.url()
+      })
+      assert.include(limited.stdout, "new rate limit set successfully", limited.stderr)
 
-        assert.strictEqual((yield* apium(["control", "shutdown", "-d", "two@nowhere", ...broker])).code, 0)
-        const stats = yield* answered(["inspect", "stats", ...broker])
-        assert.include(stats.stdout, "1 node online.")
-        assert.notInclude(stats.stdout + pinged.stdout, "guest:guest")
+      assert.strictEqual((yield* apium(["control", "shutdown", "-d", "two@nowhere", ...broker])).code, 0)
+      const stats = yield* answered(["inspect", "stats", ...broker])
+      assert.include(stats.stdout, "1 node online.")
+      assert.notInclude(stats.stdout + pinged.stdout, "guest:guest")
 
-        yield* apium(["control", "shutdown", ...broker])
-        const ended = yield* Effect.promise(() => worker.exit)
-        assert.strictEqual(ended.code, 0, ended.stderr)
-        assert.include(ended.stdout, `.> transport:   ${rabbit.url().replace(":guest@", ":**@")}`)
-        assert.notInclude(ended.stdout + ended.stderr, "guest:guest")
-        yield* until(Effect.map(rabbit.connections, (open) => open.length === 0))
-      }),
-    patience
+      yield* apium(["control", "shutdown", ...broker])
+      const ended = yield* Effect.promise(() => worker.exit)
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      assert.include(ended.stdout, `.> transport:   ${rabbit.url().replace(":guest@", ":**@")}`)
+      assert.notInclude(ended.stdout + ended.stderr, "guest:guest")
+      yield* until(Effect.map(rabbit.connections, (open) => open.length === 0))
+    })
   )
 
-  it.effect(
-    "a worker that is interrupted finishes what it has begun, and what it has not is still in its queue",
-    () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        const env = { APIUM_BROKER_URL: `amqp://guest:guest@127.0.0.1:1//;${rabbit.url()}` }
-        const worker = start(["worker", "-A", "never.ts", "-c1", "-Q", "slow"], env)
-        yield* Effect.promise(() => worker.says("ready."))
-        for (let count = 0; count < 2; count++) {
-          assert.strictEqual((yield* apium(["call", "proj.never", "-Q", "slow"], env)).code, 0)
-        }
-        yield* Effect.promise(() => worker.says("begun"))
-        worker.signal("SIGTERM")
-        yield* Effect.promise(() => worker.says("Warm shutdown"))
-        worker.signal("SIGQUIT")
-        assert.strictEqual((yield* Effect.promise(() => worker.exit)).code, 1)
-        yield* until(
-          Effect.map(rabbit.queues, (queues) => queues.some(({ name, ready }) => name === "slow" && ready === 2))
-        )
-      }),
-    patience
+  it.effect("a worker that is interrupted finishes what it has begun, and what it has not is still in its queue", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      const env = { APIUM_BROKER_URL: `amqp://guest:guest@127.0.0.1:1//;${rabbit.url()}` }
+      const worker = start(["worker", "-A", "never.ts", "-c1", "-Q", "slow"], env)
+      yield* Effect.promise(() => worker.says("ready."))
+      for (let count = 0; count < 2; count++) {
+        assert.strictEqual((yield* apium(["call", "proj.never", "-Q", "slow"], env)).code, 0)
+      }
+      yield* Effect.promise(() => worker.says("begun"))
+      worker.signal("SIGTERM")
+      yield* Effect.promise(() => worker.says("Warm shutdown"))
+      worker.signal("SIGQUIT")
+      assert.strictEqual((yield* Effect.promise(() => worker.exit)).code, 1)
+      yield* until(
+        Effect.map(rabbit.queues, (queues) => queues.some(({ name, ready }) => name === "slow" && ready === 2))
+      )
+    })
   )
 
   it.effect("a result that cannot come is not waited for, and nothing is sent", () =>

@@ -507,42 +507,39 @@ describe("Consumer.run", () => {
     })
   )
 
-  it.live(
-    "interrupted at any step, leaves each message in one place, and what it did is done",
-    () =>
-      Effect.gen(function* () {
-        const sent = numbered(6)
-        const steps = yield* atEveryStep(
-          (disturbed) =>
-            Effect.gen(function* () {
-              const finished = new Set<string>()
-              yield* send(sent)
-              const done = yield* Deferred.make<void>()
-              const run = Consumer.run([queue], {
-                concurrency: 2,
-                handle: (delivery) =>
-                  Effect.gen(function* () {
-                    yield* Effect.yieldNow
-                    if (textOf(delivery) === "3") return yield* Effect.fail("no")
-                    finished.add(textOf(delivery))
-                    if (finished.size === 5) yield* Deferred.succeed(done, undefined)
-                  })
-              })
-              yield* disturbed(Effect.raceFirst(run, Deferred.await(done)))
-              const { consumerCount } = yield* info("q")
-              return { finished, consumerCount, waiting: yield* left("q"), dead: yield* left("q.dead") }
-            }).pipe(Effect.provide(layer)),
-          ({ consumerCount, dead, finished, waiting }, step) => {
-            const where = JSON.stringify({ step, finished: [...finished], waiting, dead })
-            assert.strictEqual(consumerCount, 0, where)
-            assert.strictEqual(new Set(waiting).size, waiting.length, where)
-            for (const text of sent) {
-              assert.isTrue(waiting.includes(text) || finished.has(text) || dead.includes(text), where)
-            }
+  it.live("interrupted at any step, leaves each message in one place, and what it did is done", () =>
+    Effect.gen(function* () {
+      const sent = numbered(6)
+      const steps = yield* atEveryStep(
+        (disturbed) =>
+          Effect.gen(function* () {
+            const finished = new Set<string>()
+            yield* send(sent)
+            const done = yield* Deferred.make<void>()
+            const run = Consumer.run([queue], {
+              concurrency: 2,
+              handle: (delivery) =>
+                Effect.gen(function* () {
+                  yield* Effect.yieldNow
+                  if (textOf(delivery) === "3") return yield* Effect.fail("no")
+                  finished.add(textOf(delivery))
+                  if (finished.size === 5) yield* Deferred.succeed(done, undefined)
+                })
+            })
+            yield* disturbed(Effect.raceFirst(run, Deferred.await(done)))
+            const { consumerCount } = yield* info("q")
+            return { finished, consumerCount, waiting: yield* left("q"), dead: yield* left("q.dead") }
+          }).pipe(Effect.provide(layer)),
+        ({ consumerCount, dead, finished, waiting }, step) => {
+          const where = JSON.stringify({ step, finished: [...finished], waiting, dead })
+          assert.strictEqual(consumerCount, 0, where)
+          assert.strictEqual(new Set(waiting).size, waiting.length, where)
+          for (const text of sent) {
+            assert.isTrue(waiting.includes(text) || finished.has(text) || dead.includes(text), where)
           }
-        )
-        assert.isAbove(steps, 100)
-      }),
-    120_000
+        }
+      )
+      assert.isAbove(steps, 100)
+    })
   )
 })

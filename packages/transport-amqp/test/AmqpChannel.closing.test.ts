@@ -23,7 +23,7 @@ const to = (routingKey: string) => ({ exchange: "", routingKey })
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("channels on RabbitMQ", (it) => {
+layer(World, { excludeTestServices: true })("channels on RabbitMQ", (it) => {
   it.effect("one of ten that the broker closes fails with its words, and the nine beside it lose nothing", () =>
     Effect.gen(function* () {
       const connection = yield* link

@@ -98,8 +98,7 @@ describe("confirms", () => {
         yield* print(
           `${count} publishes: each settled once, ${nacked} nacked, ${lost} with their link; at most ${most} at once`
         )
-      }),
-    300_000
+      })
   )
 })
 

@@ -22,7 +22,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, index) => i
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("consumers on RabbitMQ", (it) => {
+layer(World, { excludeTestServices: true })("consumers on RabbitMQ", (it) => {
   it.effect(
     "a bound that changes at random is never exceeded, and what it allows arrives, on classic and quorum queues",
     () =>
@@ -41,8 +41,7 @@ layer(World, { excludeTestServices: true, timeout: "5 minutes" })("consumers on 
           total.changes += changes
         }
         yield* print(`${total.settled} settled under ${total.changes} changes of the bound, none beyond it`)
-      }),
-    300_000
+      })
   )
 
   it.effect("a queue that deletes itself without consumers outlives every change of the bound, which is kept", () =>
@@ -181,8 +180,7 @@ layer(World, { excludeTestServices: true, timeout: "5 minutes" })("consumers on 
           )
           assert.strictEqual(yield* channel.queuePurge(out), 10_000)
         }
-      }),
-    300_000
+      })
   )
 
   it.effect("an answer to direct reply-to comes to the channel that asked", () =>

@@ -38,7 +38,7 @@ const eventually = (channel: Channel, queue: string) =>
 
 const settle = (delivery: Delivery) => Effect.as(delivery.ack, textOf(delivery))
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("RabbitMQ's queues", (it) => {
+layer(World, { excludeTestServices: true })("RabbitMQ's queues", (it) => {
   it.effect("a quorum queue counts how often a message came back", () =>
     Effect.gen(function* () {
       const channel = yield* open

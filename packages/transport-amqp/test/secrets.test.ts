@@ -76,7 +76,7 @@ const watch = () => {
   return { look, under, check }
 }
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a secret", (it) => {
+layer(RabbitMq.shared, { excludeTestServices: true })("a secret", (it) => {
   it.effect("of a URL is in no error, log, span or metric, whatever becomes of the connection", () =>
     Effect.gen(function* () {
       const { check, look, under } = watch()

@@ -51,7 +51,7 @@ const peak = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     )
   })
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a body", (it) => {
+layer(World, { excludeTestServices: true })("a body", (it) => {
   it.effect("of no octet, of one, and of as many as fill its frames or not, comes back as it went", () =>
     Effect.gen(function* () {
       const channel = yield* (yield* link).channel
@@ -91,7 +91,6 @@ layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a body", (it)
         yield* Figures.print(said)
         assert.isAtMost(large + publishing, 2.5 * large)
         assert.isAtMost(receiving, 2.5 * large)
-      }),
-    300_000
+      })
   )
 })

@@ -8,7 +8,7 @@ const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layerTransport(
   Layer.provideMerge(RabbitMq.shared)
 )
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a link", (it) => {
+layer(World, { excludeTestServices: true })("a link", (it) => {
   it.effect(
     `that carried ${soak.messages} messages each way, 100 unacknowledged at the most, has the heap it began with`,
     () => soak.carries,

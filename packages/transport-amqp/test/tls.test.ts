@@ -37,7 +37,7 @@ const serverWith = ({ certificate, key }: Certificates.Certificate, ...args: Rea
     return port
   })
 
-const options = { excludeTestServices: true, timeout: "5 minutes" } as const
+const options = { excludeTestServices: true } as const
 
 layer(RabbitMq.layer({ tls: true }), options)("TLS", (it) => {
   const place = Effect.map(RabbitMq, ({ node }) => ({

@@ -54,7 +54,7 @@ TransportSuite.suite(
   }
 )
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a WebSocket to a relay", (it) => {
+layer(RabbitMq.shared, { excludeTestServices: true })("a WebSocket to a relay", (it) => {
   it.effect("asks for no subprotocol, and for one when it is told to", () =>
     Effect.gen(function* () {
       const rabbit = yield* RabbitMq

@@ -8,7 +8,7 @@ import { print, timed, times } from "../../../test/support/Figures.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { ids, open } from "./support/backends.ts"
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a chord on Redis", (it) => {
+layer(Server.shared, { excludeTestServices: true })("a chord on Redis", (it) => {
   it.effect(
     "fires once, though four workers count its parts up to three times, with other results, and some fail to fire",
     () =>
@@ -56,8 +56,7 @@ layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a cho
         yield* print(
           `chords: ${chords.length}/${chords.length} fired once; ${all.length} deliveries of ${chords.length * 10} parts, ${failures} failed to fire, ${Math.round((all.length / took) * 1000)}/s`
         )
-      }),
-    180_000
+      })
   )
 
   it.effect("whose worker died while it fired is fired when its lease is over", () =>
@@ -156,6 +155,17 @@ return redis.call('HSET', KEYS[1], 'claim', 'the dead', 'until', time[1] * 1000 
         "celery-taskset-meta-twice.apium"
       ])
       assert.closeTo(Number(yield* server.command("TTL", "celery-taskset-meta-twice.apium")), 86_400, 60)
+    })
+  )
+
+  it.effect("whose count of members added has expired when one of them is taken back is left no count below none", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const { chords } = yield* open(server.url(), {})
+      const { takeBack } = yield* chords.add("late")
+      assert.strictEqual(yield* server.command("DEL", "celery-taskset-meta-late.t"), 1)
+      yield* takeBack
+      assert.strictEqual(yield* server.command("EXISTS", "celery-taskset-meta-late.t"), 0)
     })
   )
 

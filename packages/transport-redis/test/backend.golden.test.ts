@@ -37,7 +37,7 @@ const World = Layer.unwrap(
   Effect.map(Server, (server) => RedisBackend.layer.pipe(Layer.provideMerge(Redis.layerRedis(server.url()))))
 ).pipe(Layer.provideMerge(Server.layer()))
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("beside Celery's captures", (it) => {
+layer(World, { excludeTestServices: true })("beside Celery's captures", (it) => {
   for (const version of ["5.2.6", "5.6.3"]) {
     describe(`of ${version}`, () => {
       for (const name of ["redis_plain", "redis_extended"]) {

@@ -23,79 +23,73 @@ const connected = (backend: ResultBackend["Service"]) =>
     yield* subscribed(0)
   })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("one connection to listen with", (it) => {
-  it.effect(
-    "is enough for 10,000 pending results, and is asked for nothing when none is awaited any more",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const backend = yield* open(server.url())
-        const worker = yield* open(server.url())
-        const all = ids("pending", 10_000)
-        const fill = Effect.gen(function* () {
-          const began = performance.now()
-          const waiting = yield* waitAll(backend, all)
-          yield* subscribed(all.length)
-          return { waiting, took: performance.now() - began }
-        })
-        /** What is in use while they wait, and behind it. */
-        const round = Effect.gen(function* () {
-          const { waiting } = yield* fill
-          yield* stores.until(Effect.map(clients("pubsub"), (count) => count === 1))
-          yield* stores.until(Effect.map(clients("normal"), (count) => count === 2))
-          const full = yield* heap
-          yield* Fiber.interruptAll(waiting)
-          yield* subscribed(0)
-          return full
-        })
-        const sizes: Array<{ readonly full: number; readonly left: number }> = []
-        for (let turn = 0; turn < times(3, 6, 12); turn++) {
-          const full = yield* round
-          sizes.push({ full, left: yield* heap })
-        }
-        const [{ full, left }] = sizes.slice(-1) as [(typeof sizes)[number]]
-        // The first rounds are the compiler's.
-        const rest = sizes.slice(1).map(({ left }) => left)
-        assert.isBelow(slope(rest, all.length), growth * 10)
-        yield* print(
-          `10,000 pending results: ${mebibytes(full - left)} MiB with their fibers; of each ${slope(rest, all.length).toFixed(1)} octets are left when nobody waits any more`
-        )
-        const { took, waiting } = yield* fill
-        const store = yield* timed(
-          Effect.forEach(all, (id) => worker.store(message(id)), { concurrency: 1000, discard: true })
-        )
-        const heard = yield* timed(Fiber.joinAll(waiting))
+layer(Server.layer(), { excludeTestServices: true })("one connection to listen with", (it) => {
+  it.effect("is enough for 10,000 pending results, and is asked for nothing when none is awaited any more", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const backend = yield* open(server.url())
+      const worker = yield* open(server.url())
+      const all = ids("pending", 10_000)
+      const fill = Effect.gen(function* () {
+        const began = performance.now()
+        const waiting = yield* waitAll(backend, all)
+        yield* subscribed(all.length)
+        return { waiting, took: performance.now() - began }
+      })
+      /** What is in use while they wait, and behind it. */
+      const round = Effect.gen(function* () {
+        const { waiting } = yield* fill
+        yield* stores.until(Effect.map(clients("pubsub"), (count) => count === 1))
+        yield* stores.until(Effect.map(clients("normal"), (count) => count === 2))
+        const full = yield* heap
+        yield* Fiber.interruptAll(waiting)
         yield* subscribed(0)
-        yield* print(
-          `10,000 pending results: 1 subscriber; awaited in ${Math.round(took)} ms, stored in ${Math.round(store)} ms (${Math.round(10_000_000 / store)}/s), heard ${Math.round(heard)} ms later`
-        )
-      }),
-    180_000
+        return full
+      })
+      const sizes: Array<{ readonly full: number; readonly left: number }> = []
+      for (let turn = 0; turn < times(3, 6, 12); turn++) {
+        const full = yield* round
+        sizes.push({ full, left: yield* heap })
+      }
+      const [{ full, left }] = sizes.slice(-1) as [(typeof sizes)[number]]
+      // The first rounds are the compiler's.
+      const rest = sizes.slice(1).map(({ left }) => left)
+      assert.isBelow(slope(rest, all.length), growth * 10)
+      yield* print(
+        `10,000 pending results: ${mebibytes(full - left)} MiB with their fibers; of each ${slope(rest, all.length).toFixed(1)} octets are left when nobody waits any more`
+      )
+      const { took, waiting } = yield* fill
+      const store = yield* timed(
+        Effect.forEach(all, (id) => worker.store(message(id)), { concurrency: 1000, discard: true })
+      )
+      const heard = yield* timed(Fiber.joinAll(waiting))
+      yield* subscribed(0)
+      yield* print(
+        `10,000 pending results: 1 subscriber; awaited in ${Math.round(took)} ms, stored in ${Math.round(store)} ms (${Math.round(10_000_000 / store)}/s), heard ${Math.round(heard)} ms later`
+      )
+    })
   )
 
-  it.effect(
-    "is kept while the server is busy with a script: it says so to whoever asks, and is there",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const redis = Context.get(yield* Layer.build(Redis.layerRedis(server.url())), EffectRedis.Redis)
-        const heard = yield* redis.subscribe("kept")
-        yield* subscribed(1)
-        const id = yield* redis.send<number>("CLIENT", "ID")
-        yield* server.command("CONFIG", "SET", "busy-reply-threshold", 100)
-        const script = yield* Effect.forkChild(Effect.exit(server.command("EVAL", "while true do end", 0)))
-        yield* stores.until(Effect.map(Effect.exit(server.command("PING")), Exit.isFailure))
-        // Longer than the second after which a link is asked whether it lives, and the two that it is given to answer.
-        yield* Effect.sleep("4 seconds")
-        const { cause } = yield* Effect.flip(redis.send("GET", "any"))
-        assert.match(String(cause), /BUSY/)
-        yield* server.command("SCRIPT", "KILL")
-        yield* Fiber.join(script)
-        yield* server.command("PUBLISH", "kept", "1")
-        assert.deepStrictEqual(yield* Queue.take(heard), { channel: "kept", message: "1" })
-        assert.strictEqual(yield* redis.send<number>("CLIENT", "ID"), id)
-      }),
-    60_000
+  it.effect("is kept while the server is busy with a script: it says so to whoever asks, and is there", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const redis = Context.get(yield* Layer.build(Redis.layerRedis(server.url())), EffectRedis.Redis)
+      const heard = yield* redis.subscribe("kept")
+      yield* subscribed(1)
+      const id = yield* redis.send<number>("CLIENT", "ID")
+      yield* server.command("CONFIG", "SET", "busy-reply-threshold", 100)
+      const script = yield* Effect.forkChild(Effect.exit(server.command("EVAL", "while true do end", 0)))
+      yield* stores.until(Effect.map(Effect.exit(server.command("PING")), Exit.isFailure))
+      // Longer than the second after which a link is asked whether it lives, and the two that it is given to answer.
+      yield* Effect.sleep("4 seconds")
+      const { cause } = yield* Effect.flip(redis.send("GET", "any"))
+      assert.match(String(cause), /BUSY/)
+      yield* server.command("SCRIPT", "KILL")
+      yield* Fiber.join(script)
+      yield* server.command("PUBLISH", "kept", "1")
+      assert.deepStrictEqual(yield* Queue.take(heard), { channel: "kept", message: "1" })
+      assert.strictEqual(yield* redis.send<number>("CLIENT", "ID"), id)
+    })
   )
 
   it.effect("is shared by the transport's fanout, the results and whoever subscribes by `Redis`", () =>

@@ -5,51 +5,48 @@ import { Effect, Fiber, Option, Stream } from "effect"
 import { message } from "../../../test/support/BackendSuite.ts"
 import { failure, python, World } from "./support/celery.ts"
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("with Python's Celery", (it) => {
-  it.effect(
-    "every kind of result that its worker stores is read here",
-    () =>
-      Effect.gen(function* () {
-        const backend = yield* ResultBackend
-        const states = (id: string) =>
-          Effect.forkChild(
-            Stream.runCollect(
-              Stream.map(backend.changes(id), ({ result, status }) => (status === "PROGRESS" ? result : status))
-            ),
-            { startImmediately: true }
-          )
-        const watching = [yield* states("p-progress"), yield* states("p-again")]
-        yield* python(`
+layer(World, { excludeTestServices: true })("with Python's Celery", (it) => {
+  it.effect("every kind of result that its worker stores is read here", () =>
+    Effect.gen(function* () {
+      const backend = yield* ResultBackend
+      const states = (id: string) =>
+        Effect.forkChild(
+          Stream.runCollect(
+            Stream.map(backend.changes(id), ({ result, status }) => (status === "PROGRESS" ? result : status))
+          ),
+          { startImmediately: true }
+        )
+      const watching = [yield* states("p-progress"), yield* states("p-again")]
+      yield* python(`
 app.control.broadcast("revoke", arguments={"task_id": "p-revoked"}, destination=["py@here"], reply=True, timeout=60)
 for task, args in ((progress, ()), (again, ()), (add, (2, 3)), (bad, ()), (text, (7000,)), (parent, ())):
     task.apply_async(args, task_id="p-" + task.name.split(".")[-1])
 add.apply_async((1, 1), task_id="p-revoked")
 app.send_task("no.such.task", task_id="p-unknown")
 print("null")`)
-        const [progress, again] = yield* Effect.forEach(watching, (fiber) => Fiber.join(fiber))
-        assert.deepStrictEqual(progress, [{ done: 0 }, { done: 1 }, { done: 2 }, "SUCCESS"])
-        assert.deepStrictEqual(again, ["RETRY", "SUCCESS"])
-        assert.strictEqual((yield* backend.wait("p-add")).result, 5)
-        const bad = yield* backend.wait("p-bad")
-        assert.deepStrictEqual([bad.status, bad.result], ["FAILURE", failure("ValueError", ["bad", 1], "builtins")])
-        assert.include(bad.traceback ?? "", "ValueError")
-        assert.strictEqual((yield* backend.wait("p-text")).result, "ü世🎉".repeat(7000))
-        const parent = yield* backend.wait("p-parent")
-        assert.strictEqual(parent.children?.[1]?.id, parent.result)
-        assert.lengthOf(parent.children?.[1]?.children ?? [], 2)
-        assert.strictEqual((yield* backend.wait(parent.children![0]!.id)).result, 3)
-        assert.strictEqual((yield* backend.wait(parent.children![1]!.children![1]!.id)).parentId, "p-parent")
-        const revoked = yield* backend.wait("p-revoked")
-        assert.deepStrictEqual(
-          [revoked.status, revoked.result],
-          ["REVOKED", failure("TaskRevokedError", ["revoked"], "celery.exceptions")]
-        )
-        assert.deepStrictEqual(
-          (yield* backend.wait("p-unknown")).result,
-          failure("NotRegistered", ["no.such.task"], "celery.exceptions")
-        )
-      }),
-    180_000
+      const [progress, again] = yield* Effect.forEach(watching, (fiber) => Fiber.join(fiber))
+      assert.deepStrictEqual(progress, [{ done: 0 }, { done: 1 }, { done: 2 }, "SUCCESS"])
+      assert.deepStrictEqual(again, ["RETRY", "SUCCESS"])
+      assert.strictEqual((yield* backend.wait("p-add")).result, 5)
+      const bad = yield* backend.wait("p-bad")
+      assert.deepStrictEqual([bad.status, bad.result], ["FAILURE", failure("ValueError", ["bad", 1], "builtins")])
+      assert.include(bad.traceback ?? "", "ValueError")
+      assert.strictEqual((yield* backend.wait("p-text")).result, "ü世🎉".repeat(7000))
+      const parent = yield* backend.wait("p-parent")
+      assert.strictEqual(parent.children?.[1]?.id, parent.result)
+      assert.lengthOf(parent.children?.[1]?.children ?? [], 2)
+      assert.strictEqual((yield* backend.wait(parent.children![0]!.id)).result, 3)
+      assert.strictEqual((yield* backend.wait(parent.children![1]!.children![1]!.id)).parentId, "p-parent")
+      const revoked = yield* backend.wait("p-revoked")
+      assert.deepStrictEqual(
+        [revoked.status, revoked.result],
+        ["REVOKED", failure("TaskRevokedError", ["revoked"], "celery.exceptions")]
+      )
+      assert.deepStrictEqual(
+        (yield* backend.wait("p-unknown")).result,
+        failure("NotRegistered", ["no.such.task"], "celery.exceptions")
+      )
+    })
   )
 
   it.effect("every kind of result that is stored here is read there, also by who began to wait before", () =>

@@ -8,7 +8,7 @@ import { part } from "../../../test/support/BackendSuite.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { failure, python, World } from "./support/celery.ts"
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a chord with Python's Celery", (it) => {
+layer(World, { excludeTestServices: true })("a chord with Python's Celery", (it) => {
   /** A chord of six: the even parts are for its worker, the odd ones for ours. */
   const chordOf = (queue: string) =>
     python<{ readonly group: string; readonly body: string; readonly parts: ReadonlyArray<string> }>(

@@ -7,7 +7,7 @@ import { Redis as Server, RedisServer } from "../../../test/support/Redis.ts"
 import { open, subscribed } from "./support/backends.ts"
 import * as stores from "./support/stores.ts"
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what Redis refuses", (it) => {
+layer(Server.layer(), { excludeTestServices: true })("what Redis refuses", (it) => {
   it.effect("is the failure of its own key, and of none beside it", () =>
     Effect.gen(function* () {
       const server = yield* Server

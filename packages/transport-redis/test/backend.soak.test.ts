@@ -5,7 +5,7 @@ import * as awaited from "../../../test/support/fleet/awaited.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { open, subscribed } from "./support/backends.ts"
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("results in Redis", (it) => {
+layer(Server.layer(), { excludeTestServices: true })("results in Redis", (it) => {
   it.effect(
     "that were awaited, given up or watched leave nothing behind, and no channel",
     () =>

@@ -43,63 +43,54 @@ main()
 const celery = (...args: ReadonlyArray<string>) =>
   Effect.flatMap(Server, (server) => Python.run(command, { args: [server.url(), ...args] }))
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a worker of ours on Redis", (it) => {
-  it.effect(
-    "is in what `celery events --dump` prints: its life, and that of its tasks, in order",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const dump = yield* Python.start(command, { args: [server.url(), "events", "--dump"] })
-        // It asks all workers for a heartbeat once it listens.
-        yield* dump.line("ours@here")
-        const result = yield* add.delay({ x: 2, y: 3 })
-        assert.strictEqual(yield* result.get, 5)
-        yield* dump.line(`task succeeded: proj.add(${result.id})`)
-        const said = dump.lines().filter((line) => line.includes(result.id))
-        const kinds = said.map((line) => /\] (task \w+):/.exec(line)?.[1])
-        assert.deepStrictEqual(kinds, ["task received", "task started", "task succeeded"])
-        assert.include(said[2]!, "result=5")
-        assert.include(dump.lines().join("\n"), "sw_ident=apium")
-        // Published, and kept in no list: who does not listen misses them.
-        assert.deepStrictEqual(yield* server.command("KEYS", "celeryev*"), [])
-      }),
-    180_000
+layer(World, { excludeTestServices: true })("a worker of ours on Redis", (it) => {
+  it.effect("is in what `celery events --dump` prints: its life, and that of its tasks, in order", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const dump = yield* Python.start(command, { args: [server.url(), "events", "--dump"] })
+      // It asks all workers for a heartbeat once it listens.
+      yield* dump.line("ours@here")
+      const result = yield* add.delay({ x: 2, y: 3 })
+      assert.strictEqual(yield* result.get, 5)
+      yield* dump.line(`task succeeded: proj.add(${result.id})`)
+      const said = dump.lines().filter((line) => line.includes(result.id))
+      const kinds = said.map((line) => /\] (task \w+):/.exec(line)?.[1])
+      assert.deepStrictEqual(kinds, ["task received", "task started", "task succeeded"])
+      assert.include(said[2]!, "result=5")
+      assert.include(dump.lines().join("\n"), "sw_ident=apium")
+      // Published, and kept in no list: who does not listen misses them.
+      assert.deepStrictEqual(yield* server.command("KEYS", "celeryev*"), [])
+    })
   )
 
-  it.effect(
-    "answers `celery inspect ping` and `celery status`",
-    () =>
-      Effect.gen(function* () {
-        const ping = yield* celery("inspect", "ping", "--timeout", "60", "--destination", "ours@here")
-        assert.match(ping, /ours@here: OK\s+pong/)
-        const status = yield* celery("status", "--timeout", "60", "--destination", "ours@here")
-        assert.match(status, /ours@here: OK/)
-        assert.include(status, "1 node online")
-      }),
-    180_000
+  it.effect("answers `celery inspect ping` and `celery status`", () =>
+    Effect.gen(function* () {
+      const ping = yield* celery("inspect", "ping", "--timeout", "60", "--destination", "ours@here")
+      assert.match(ping, /ours@here: OK\s+pong/)
+      const status = yield* celery("status", "--timeout", "60", "--destination", "ours@here")
+      assert.match(status, /ours@here: OK/)
+      assert.include(status, "1 node online")
+    })
   )
 
-  it.effect(
-    "ends a task that Celery revokes with terminate",
-    () =>
-      Effect.gen(function* () {
-        const result = yield* hold.delay({})
-        yield* Deferred.await(held)
-        const server = yield* Server
-        yield* Python.run(
-          `
+  it.effect("ends a task that Celery revokes with terminate", () =>
+    Effect.gen(function* () {
+      const result = yield* hold.delay({})
+      yield* Deferred.await(held)
+      const server = yield* Server
+      yield* Python.run(
+        `
 import sys
 from celery import Celery
 Celery(broker=sys.argv[1]).control.revoke(sys.argv[2], terminate=True)
 `,
-          { args: [server.url(), result.id] }
-        )
-        const error = yield* Effect.flip(result.get)
-        assert.include(String(error), "REVOKED: TaskRevokedError: terminated")
-        const [answer] = yield* Control.inspect.revoked({ destination: ["ours@here"], timeout: "1 minute" })
-        assert.deepStrictEqual(answer, { node: "ours@here", reply: [result.id] })
-      }),
-    180_000
+        { args: [server.url(), result.id] }
+      )
+      const error = yield* Effect.flip(result.get)
+      assert.include(String(error), "REVOKED: TaskRevokedError: terminated")
+      const [answer] = yield* Control.inspect.revoked({ destination: ["ours@here"], timeout: "1 minute" })
+      assert.deepStrictEqual(answer, { node: "ours@here", reply: [result.id] })
+    })
   )
 })
 
@@ -120,56 +111,53 @@ def sleep(seconds):
     time.sleep(seconds)
 `
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a worker of Celery's on Redis", (it) => {
-  it.effect(
-    "is heard, asked and told by us",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        yield* Effect.gen(function* () {
-          const heard = yield* Heard.unbounded<string>()
-          yield* EventReceiver.stream().pipe(
-            Stream.runForEach(({ fields, hostname, type }) =>
-              Heard.offer(heard, `${hostname} ${type} ${JSON.stringify(fields.uuid ?? fields.sw_ident ?? "")}`)
-            ),
-            Effect.forkScoped
-          )
-          yield* stores.until(Effect.map(server.command("PUBSUB", "NUMPAT"), (open) => Number(open) > 0))
-          const until = (text: string): Effect.Effect<string> =>
-            Effect.flatMap(Heard.take(heard), (line) => (line.includes(text) ? Effect.succeed(line) : until(text)))
-          yield* Python.worker({
-            code: app,
-            args: ["--pool", "solo", "--hostname", "theirs@here"],
-            env: { BROKER: server.url() }
-          })
-          yield* until('theirs@here worker-online "py-celery"')
-          // It says that it is ready, and listens a moment later: what is published until then nobody hears.
-          const ping = Control.ping({ destination: ["theirs@here"], limit: 1, timeout: "5 seconds" })
-          const replies = yield* Effect.repeat(ping, { while: (replies) => replies.length === 0, times: 20 })
-          assert.deepStrictEqual(replies, [{ node: "theirs@here", reply: { ok: "pong" } }])
-          const [registered] = yield* Control.inspect.registered({ limit: 1, timeout: "1 minute" })
-          assert.deepStrictEqual(registered!.reply, ["theirs.add", "theirs.sleep"])
-          const id = crypto.randomUUID()
-          // Revoked before it comes: Celery keeps the id, and says so when it sees the task.
-          yield* Control.revoke(id, { destination: ["theirs@here"], reply: true, timeout: "1 minute" })
-          const send = (task: string, taskId: string, args: string) =>
-            Python.run(
-              `
+layer(Server.layer(), { excludeTestServices: true })("a worker of Celery's on Redis", (it) => {
+  it.effect("is heard, asked and told by us", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      yield* Effect.gen(function* () {
+        const heard = yield* Heard.unbounded<string>()
+        yield* EventReceiver.stream().pipe(
+          Stream.runForEach(({ fields, hostname, type }) =>
+            Heard.offer(heard, `${hostname} ${type} ${JSON.stringify(fields.uuid ?? fields.sw_ident ?? "")}`)
+          ),
+          Effect.forkScoped
+        )
+        yield* stores.until(Effect.map(server.command("PUBSUB", "NUMPAT"), (open) => Number(open) > 0))
+        const until = (text: string): Effect.Effect<string> =>
+          Effect.flatMap(Heard.take(heard), (line) => (line.includes(text) ? Effect.succeed(line) : until(text)))
+        yield* Python.worker({
+          code: app,
+          args: ["--pool", "solo", "--hostname", "theirs@here"],
+          env: { BROKER: server.url() }
+        })
+        yield* until('theirs@here worker-online "py-celery"')
+        // It says that it is ready, and listens a moment later: what is published until then nobody hears.
+        const ping = Control.ping({ destination: ["theirs@here"], limit: 1, timeout: "5 seconds" })
+        const replies = yield* Effect.repeat(ping, { while: (replies) => replies.length === 0, times: 20 })
+        assert.deepStrictEqual(replies, [{ node: "theirs@here", reply: { ok: "pong" } }])
+        const [registered] = yield* Control.inspect.registered({ limit: 1, timeout: "1 minute" })
+        assert.deepStrictEqual(registered!.reply, ["theirs.add", "theirs.sleep"])
+        const id = crypto.randomUUID()
+        // Revoked before it comes: Celery keeps the id, and says so when it sees the task.
+        yield* Control.revoke(id, { destination: ["theirs@here"], reply: true, timeout: "1 minute" })
+        const send = (task: string, taskId: string, args: string) =>
+          Python.run(
+            `
 import json, sys
 from celery import Celery
 Celery(broker=sys.argv[1]).send_task(sys.argv[2], task_id=sys.argv[3], args=json.loads(sys.argv[4]), ignore_result=True)
 `,
-              { args: [server.url(), task, taskId, args] }
-            )
-          yield* send("theirs.sleep", id, "[60]")
-          yield* until(`task-revoked "${id}"`)
-          const other = crypto.randomUUID()
-          yield* send("theirs.add", other, "[2, 3]")
-          for (const type of ["task-received", "task-started", "task-succeeded"]) {
-            assert.strictEqual(yield* until(other), `theirs@here ${type} "${other}"`)
-          }
-        }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
-      }),
-    180_000
+            { args: [server.url(), task, taskId, args] }
+          )
+        yield* send("theirs.sleep", id, "[60]")
+        yield* until(`task-revoked "${id}"`)
+        const other = crypto.randomUUID()
+        yield* send("theirs.add", other, "[2, 3]")
+        for (const type of ["task-received", "task-started", "task-succeeded"]) {
+          assert.strictEqual(yield* until(other), `theirs@here ${type} "${other}"`)
+        }
+      }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
+    })
   )
 })

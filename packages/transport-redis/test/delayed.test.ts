@@ -49,7 +49,7 @@ const drain = (store: VirtualStore, queue: string, count: number) =>
     return all
   })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what is postponed", (it) => {
+layer(Server.layer(), { excludeTestServices: true })("what is postponed", (it) => {
   it.effect("waits beside its queue to the byte, and comes back as it was, though it was there twice", () =>
     Effect.gen(function* () {
       const server = yield* Server
@@ -82,32 +82,29 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what
     })
   )
 
-  it.effect(
-    "comes in the order in which it is due, by priority, and what is due together as it was sent",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = "order"
-        const { store } = yield* stores.open(server.url())
-        const now = yield* Clock.currentTimeMillis
-        const texts = ["5", "3", "4", "1", "2"]
-        for (const text of texts) {
-          yield* store.put(queue, [stores.put(text, queue, 0), stores.put(`${text}-together`, queue, 9)])
-          for (const { message, tag } of yield* store.take([queue], 2)) {
-            const own = message.properties.priority === 0 ? Number(text) : 3
-            yield* store.postpone!([tag], now + hour + own)
-          }
+  it.effect("comes in the order in which it is due, by priority, and what is due together as it was sent", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = "order"
+      const { store } = yield* stores.open(server.url())
+      const now = yield* Clock.currentTimeMillis
+      const texts = ["5", "3", "4", "1", "2"]
+      for (const text of texts) {
+        yield* store.put(queue, [stores.put(text, queue, 0), stores.put(`${text}-together`, queue, 9)])
+        for (const { message, tag } of yield* store.take([queue], 2)) {
+          const own = message.properties.priority === 0 ? Number(text) : 3
+          yield* store.postpone!([tag], now + hour + own)
         }
-        // As if the hour had passed, for all of them in one moment.
-        yield* dueNow(queue)
-        yield* stores.until(Effect.map(store.size(queue), (size) => size === 10))
-        const all = yield* drain(store, queue, 10)
-        assert.deepStrictEqual(
-          all.map(({ text }) => text),
-          ["1", "2", "3", "4", "5", ...texts.map((text) => `${text}-together`)]
-        )
-      }),
-    180_000
+      }
+      // As if the hour had passed, for all of them in one moment.
+      yield* dueNow(queue)
+      yield* stores.until(Effect.map(store.size(queue), (size) => size === 10))
+      const all = yield* drain(store, queue, 10)
+      assert.deepStrictEqual(
+        all.map(({ text }) => text),
+        ["1", "2", "3", "4", "5", ...texts.map((text) => `${text}-together`)]
+      )
+    })
   )
 
   it.effect(
@@ -145,122 +142,112 @@ layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what
         assert.strictEqual(new Set(received.map(({ text }) => text)).size, count)
         // By two clocks' milliseconds.
         assert.isAtMost(Math.max(...ahead), 501)
-      }),
-    180_000
+      })
   )
 
-  it.effect(
-    "by one who dies then is moved in time by another, who was there and heard nothing of it",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = "inherited"
-        const { store } = yield* stores.open(server.url())
-        const waiting = yield* Effect.forkChild(drain(store, queue, 1))
-        const due = yield* Effect.scoped(
-          Effect.gen(function* () {
-            const dying = yield* stores.open(server.url())
-            yield* dying.store.put("elsewhere", [stores.put("m", "elsewhere")])
-            const due = (yield* Clock.currentTimeMillis) + 1500
-            yield* postpone(dying.store, "elsewhere", due)
-            yield* dying.link.cut
-            return due
-          })
-        )
-        const elsewhere = yield* drain(store, "elsewhere", 1)
-        const ahead = due - elsewhere[0]!.at
-        assert.isAtMost(ahead, 501)
-        // No look for what is overdue, a third of a lease apart, has found it.
-        assert.isAtLeast(ahead, -8000)
-        waiting.interruptUnsafe()
-        // As if the lease of the dead one were over: he is nobody's fellow consumer below.
-        yield* server.command("DEL", "apium.consumers")
-      }),
-    180_000
-  )
-
-  it.effect(
-    "is given back behind what waits there when the last consumer stops, and not while there is another",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = "stopping"
-        const count = 10_000
-        // Who only sends, and gets one now and then, is no consumer.
-        const client = yield* stores.open(server.url())
-        const consumer = Effect.gen(function* () {
-          const scope = yield* Scope.make()
-          const { store } = yield* Scope.provide(stores.open(server.url()), scope)
-          yield* Effect.raceFirst(store.ready([queue]), Effect.sleep("50 millis"))
-          return { store, stop: Scope.close(scope, Exit.void) }
+  it.effect("by one who dies then is moved in time by another, who was there and heard nothing of it", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = "inherited"
+      const { store } = yield* stores.open(server.url())
+      const waiting = yield* Effect.forkChild(drain(store, queue, 1))
+      const due = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const dying = yield* stores.open(server.url())
+          yield* dying.store.put("elsewhere", [stores.put("m", "elsewhere")])
+          const due = (yield* Clock.currentTimeMillis) + 1500
+          yield* postpone(dying.store, "elsewhere", due)
+          yield* dying.link.cut
+          return due
         })
-        const [first, second] = [yield* consumer, yield* consumer]
-        const due = (yield* Clock.currentTimeMillis) + hour
-        for (let n = 0; n < count; n += 100) {
-          yield* client.store.put(
-            queue,
-            Array.from({ length: 100 }, (_, index) => stores.put(String(n + index), queue, (n + index) % 10))
-          )
-          yield* postpone(first.store, queue, due + n)
-        }
-        yield* client.store.put(queue, [stores.put("waits", queue)])
-        yield* first.stop
-        assert.deepStrictEqual(
-          [yield* client.store.size(queue), yield* server.command("ZCARD", `${queue}.delayed`)],
-          [1, count]
-        )
-        const began = performance.now()
-        yield* second.stop
-        const took = Math.round(performance.now() - began)
-        yield* print(`A10 parked=${count} back=${(yield* client.store.size(queue)) - 1} took=${took}ms`)
-        assert.deepStrictEqual(
-          [
-            yield* client.store.size(queue),
-            yield* server.command("EXISTS", `${queue}.delayed`),
-            yield* server.command("ZCARD", "apium.delayed")
-          ],
-          [count + 1, 0, 0]
-        )
-        assert.isBelow(took, 5000 + slack)
-        const [waited] = yield* client.store.take([queue], 1)
-        assert.strictEqual(stores.text(waited!), "waits")
-        yield* client.store.settle([waited!.tag])
-        const all = yield* drain(client.store, queue, count)
-        assert.strictEqual(new Set(all.map(({ text }) => text)).size, count)
-        // Those of one list in the order in which they are due.
-        const highest = all.filter(({ priority }) => priority! < 3).map(({ text }) => Number(text))
-        assert.deepStrictEqual(
-          highest,
-          highest.toSorted((one, other) => one - other)
-        )
-      }),
-    180_000
+      )
+      const elsewhere = yield* drain(store, "elsewhere", 1)
+      const ahead = due - elsewhere[0]!.at
+      assert.isAtMost(ahead, 501)
+      // No look for what is overdue, a third of a lease apart, has found it.
+      assert.isAtLeast(ahead, -8000)
+      waiting.interruptUnsafe()
+      // As if the lease of the dead one were over: he is nobody's fellow consumer below.
+      yield* server.command("DEL", "apium.consumers")
+    })
   )
 
-  it.effect(
-    "with no memory left waits, goes back and is moved as ever",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = "full"
+  it.effect("is given back behind what waits there when the last consumer stops, and not while there is another", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = "stopping"
+      const count = 10_000
+      // Who only sends, and gets one now and then, is no consumer.
+      const client = yield* stores.open(server.url())
+      const consumer = Effect.gen(function* () {
         const scope = yield* Scope.make()
         const { store } = yield* Scope.provide(stores.open(server.url()), scope)
-        for (let n = 0; n < 40; n++) yield* store.put(queue, [stores.put(String(n), queue)])
-        yield* Effect.gen(function* () {
-          yield* server.command("CONFIG", "SET", "maxmemory", "1")
-          const now = yield* Clock.currentTimeMillis
-          const taken = yield* store.take([queue], 20)
-          yield* Effect.forEach(taken, ({ tag }) => store.postpone!([tag], now + 4000), { concurrency: "unbounded" })
-          assert.deepStrictEqual([taken.length, yield* server.command("ZCARD", `${queue}.delayed`)], [20, 20])
-          yield* stores.until(Effect.map(store.size(queue), (size) => size === 40))
-          yield* postpone(store, queue, now + hour)
-          assert.strictEqual(yield* server.command("ZCARD", `${queue}.delayed`), 40)
-          yield* Scope.close(scope, Exit.void)
-          assert.strictEqual(yield* server.command("LLEN", queue), 40)
-        }).pipe(Effect.ensuring(Effect.orDie(server.command("CONFIG", "SET", "maxmemory", "0"))))
-        yield* server.command("DEL", queue)
-      }),
-    180_000
+        yield* Effect.raceFirst(store.ready([queue]), Effect.sleep("50 millis"))
+        return { store, stop: Scope.close(scope, Exit.void) }
+      })
+      const [first, second] = [yield* consumer, yield* consumer]
+      const due = (yield* Clock.currentTimeMillis) + hour
+      for (let n = 0; n < count; n += 100) {
+        yield* client.store.put(
+          queue,
+          Array.from({ length: 100 }, (_, index) => stores.put(String(n + index), queue, (n + index) % 10))
+        )
+        yield* postpone(first.store, queue, due + n)
+      }
+      yield* client.store.put(queue, [stores.put("waits", queue)])
+      yield* first.stop
+      assert.deepStrictEqual(
+        [yield* client.store.size(queue), yield* server.command("ZCARD", `${queue}.delayed`)],
+        [1, count]
+      )
+      const began = performance.now()
+      yield* second.stop
+      const took = Math.round(performance.now() - began)
+      yield* print(`A10 parked=${count} back=${(yield* client.store.size(queue)) - 1} took=${took}ms`)
+      assert.deepStrictEqual(
+        [
+          yield* client.store.size(queue),
+          yield* server.command("EXISTS", `${queue}.delayed`),
+          yield* server.command("ZCARD", "apium.delayed")
+        ],
+        [count + 1, 0, 0]
+      )
+      assert.isBelow(took, 5000 + slack)
+      const [waited] = yield* client.store.take([queue], 1)
+      assert.strictEqual(stores.text(waited!), "waits")
+      yield* client.store.settle([waited!.tag])
+      const all = yield* drain(client.store, queue, count)
+      assert.strictEqual(new Set(all.map(({ text }) => text)).size, count)
+      // Those of one list in the order in which they are due.
+      const highest = all.filter(({ priority }) => priority! < 3).map(({ text }) => Number(text))
+      assert.deepStrictEqual(
+        highest,
+        highest.toSorted((one, other) => one - other)
+      )
+    })
+  )
+
+  it.effect("with no memory left waits, goes back and is moved as ever", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = "full"
+      const scope = yield* Scope.make()
+      const { store } = yield* Scope.provide(stores.open(server.url()), scope)
+      for (let n = 0; n < 40; n++) yield* store.put(queue, [stores.put(String(n), queue)])
+      yield* Effect.gen(function* () {
+        yield* server.command("CONFIG", "SET", "maxmemory", "1")
+        const now = yield* Clock.currentTimeMillis
+        const taken = yield* store.take([queue], 20)
+        yield* Effect.forEach(taken, ({ tag }) => store.postpone!([tag], now + 4000), { concurrency: "unbounded" })
+        assert.deepStrictEqual([taken.length, yield* server.command("ZCARD", `${queue}.delayed`)], [20, 20])
+        yield* stores.until(Effect.map(store.size(queue), (size) => size === 40))
+        yield* postpone(store, queue, now + hour)
+        assert.strictEqual(yield* server.command("ZCARD", `${queue}.delayed`), 40)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* server.command("LLEN", queue), 40)
+      }).pipe(Effect.ensuring(Effect.orDie(server.command("CONFIG", "SET", "maxmemory", "0"))))
+      yield* server.command("DEL", queue)
+    })
   )
 
   it.effect("where Redis refuses it is held as before, and nothing of its batch is anywhere else", () =>

@@ -24,7 +24,7 @@ const failure = (url: string) =>
     return error
   }).pipe(Effect.provide(Redis.layerTransport(url)))
 
-layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeout: "3 minutes" })("the door", (it) => {
+layer(Server.layer({ password, tls: true }), { excludeTestServices: true })("the door", (it) => {
   it.effect("opens with the password, and with TLS that is verified by its authority", () =>
     Effect.gen(function* () {
       const { node, url } = yield* Server
@@ -103,22 +103,19 @@ layer(Server.layer({ password, tls: true }), { excludeTestServices: true, timeou
       })
   )
 
-  it.effect(
-    "says where nobody listens, and who does not answer",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* RedisServer
-        const { url } = yield* Server
-        const port = yield* Ports.free
-        const { message, reason, recoverable } = yield* failure(url(port))
-        assert.deepStrictEqual([reason._tag, recoverable], ["ConnectionLost", true])
-        assert.include(message, `127.0.0.1:${port}`)
-        yield* server.freeze
-        const silent = yield* failure(url()).pipe(Effect.ensuring(server.thaw))
-        assert.deepStrictEqual([silent.reason._tag, silent.recoverable], ["ConnectionLost", true])
-        assert.include(silent.message, "no answer within 5000 ms")
-      }),
-    180_000
+  it.effect("says where nobody listens, and who does not answer", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer
+      const { url } = yield* Server
+      const port = yield* Ports.free
+      const { message, reason, recoverable } = yield* failure(url(port))
+      assert.deepStrictEqual([reason._tag, recoverable], ["ConnectionLost", true])
+      assert.include(message, `127.0.0.1:${port}`)
+      yield* server.freeze
+      const silent = yield* failure(url()).pipe(Effect.ensuring(server.thaw))
+      assert.deepStrictEqual([silent.reason._tag, silent.recoverable], ["ConnectionLost", true])
+      assert.include(silent.message, "no answer within 5000 ms")
+    })
   )
 })
 
@@ -146,21 +143,18 @@ const silent = Effect.acquireRelease(
 )
 
 describe("a server that falls silent behind the login", () => {
-  it.live(
-    "is waited for no longer than one that says nothing at all",
-    () =>
-      Effect.gen(function* () {
-        const { server } = yield* silent
-        const { port } = server.address() as net.AddressInfo
-        const { message, recoverable } = yield* failure(`redis://127.0.0.1:${port}`)
-        assert.include(message, "no answer within 5000 ms")
-        assert.isTrue(recoverable)
-      }),
-    180_000
+  it.live("is waited for no longer than one that says nothing at all", () =>
+    Effect.gen(function* () {
+      const { server } = yield* silent
+      const { port } = server.address() as net.AddressInfo
+      const { message, recoverable } = yield* failure(`redis://127.0.0.1:${port}`)
+      assert.include(message, "no answer within 5000 ms")
+      assert.isTrue(recoverable)
+    })
   )
 })
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a key that is something else", (it) => {
+layer(Server.shared, { excludeTestServices: true })("a key that is something else", (it) => {
   it.effect("refuses what is asked of its queue, and the link lives on", () =>
     Effect.gen(function* () {
       const server = yield* Server

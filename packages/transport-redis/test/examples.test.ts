@@ -7,9 +7,7 @@ import * as Program from "../../../test/support/Program.ts"
 import { Redis } from "../../../test/support/Redis.ts"
 
 const root = path.resolve(import.meta.dirname, "../../..")
-const patience = 180_000
-
-layer(Redis.shared, { excludeTestServices: true, timeout: "3 minutes" })("an example", (it) => {
+layer(Redis.shared, { excludeTestServices: true })("an example", (it) => {
   it.effect(
     "sends tasks, and gets their results from a worker that is started later and stopped when they are there",
     () =>
@@ -25,38 +23,34 @@ layer(Redis.shared, { excludeTestServices: true, timeout: "3 minutes" })("an exa
         assert.strictEqual(code, 0)
         yield* worker.signal("SIGTERM")
         assert.strictEqual((yield* worker.ended).code, 0)
-      }),
-    patience
+      })
   )
 
-  it.effect(
-    "of docs/redis.md prints what it says",
-    () =>
-      Effect.gen(function* () {
-        const { url } = yield* Redis
-        const page = readFileSync(path.join(root, "docs/redis.md"), "utf8")
-        const blocks = [...page.matchAll(/^```ts\b.*\n([^]*?)^```$/gm)].map(([, text = ""]) => text)
-        assert.isAbove(blocks.length, 0)
-        // In here, where its imports are found.
-        mkdirSync(path.join(root, ".tmp"), { recursive: true })
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(path.join(root, ".tmp/redis-"))),
-          (made) => Effect.sync(() => rmSync(made, { recursive: true, force: true }))
-        )
-        for (const [index, block] of blocks.entries()) {
-          const prints = /^\/\/ prints:\n((?:\/\/.*\n?)*)\s*$/m
-            .exec(block)?.[1]
-            ?.replaceAll(/^\/\/ ?/gm, "")
-            .trim()
-          assert.isDefined(prints, block)
-          assert.include(block, "redis://localhost:6379/0")
-          const file = path.join(folder, `${index}.ts`)
-          writeFileSync(file, block.replaceAll("redis://localhost:6379/0", url()))
-          const { code, lines, stderr } = yield* (yield* Program.start(yield* Program.bundle(file))).ended
-          assert.strictEqual(lines.join("\n"), prints, stderr)
-          assert.strictEqual(code, 0)
-        }
-      }),
-    patience
+  it.effect("of docs/redis.md prints what it says", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Redis
+      const page = readFileSync(path.join(root, "docs/redis.md"), "utf8")
+      const blocks = [...page.matchAll(/^```ts\b.*\n([^]*?)^```$/gm)].map(([, text = ""]) => text)
+      assert.isAbove(blocks.length, 0)
+      // In here, where its imports are found.
+      mkdirSync(path.join(root, ".tmp"), { recursive: true })
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(path.join(root, ".tmp/redis-"))),
+        (made) => Effect.sync(() => rmSync(made, { recursive: true, force: true }))
+      )
+      for (const [index, block] of blocks.entries()) {
+        const prints = /^\/\/ prints:\n((?:\/\/.*\n?)*)\s*$/m
+          .exec(block)?.[1]
+          ?.replaceAll(/^\/\/ ?/gm, "")
+          .trim()
+        assert.isDefined(prints, block)
+        assert.include(block, "redis://localhost:6379/0")
+        const file = path.join(folder, `${index}.ts`)
+        writeFileSync(file, block.replaceAll("redis://localhost:6379/0", url()))
+        const { code, lines, stderr } = yield* (yield* Program.start(yield* Program.bundle(file))).ended
+        assert.strictEqual(lines.join("\n"), prints, stderr)
+        assert.strictEqual(code, 0)
+      }
+    })
   )
 })

@@ -38,20 +38,18 @@ const patterns = (count: number) =>
 const bound = (name: string, exchange: Exchange.Exchange, routingKey = "") =>
   HubQueue.make(name, { bindings: [{ exchange, routingKey, arguments: {} }], autoDelete: true })
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("fanout", (it) => {
-  it.effect(
-    "reaches all who consume, us and kombu, whoever publishes, and nobody twice",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const fanout = Exchange.fanout("everybody")
-        yield* Effect.gen(function* () {
-          const connection = yield* Connection
-          yield* connection.declare({ exchanges: [fanout] })
-          const one = yield* listening(bound("one", fanout))
-          const other = yield* listening(bound("other", fanout))
-          const python = yield* Python.start(
-            `
+layer(Server.layer(), { excludeTestServices: true })("fanout", (it) => {
+  it.effect("reaches all who consume, us and kombu, whoever publishes, and nobody twice", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const fanout = Exchange.fanout("everybody")
+      yield* Effect.gen(function* () {
+        const connection = yield* Connection
+        yield* connection.declare({ exchanges: [fanout] })
+        const one = yield* listening(bound("one", fanout))
+        const other = yield* listening(bound("other", fanout))
+        const python = yield* Python.start(
+          `
 import sys
 from kombu import Connection, Consumer, Exchange, Queue
 exchange = Exchange("everybody", "fanout")
@@ -70,32 +68,31 @@ with Consumer(connection, [Queue("theirs", exchange, auto_delete=True)], callbac
         producer.publish("from kombu", exchange=exchange, serializer="json")
     connection.drain_events(timeout=100)
 `,
-            { args: [server.url()] }
-          )
-          yield* python.line("listening")
-          // It says so when it has asked to, which may be before Redis has it. Two of ours share one connection; both have one pattern.
-          yield* stores.until(
-            Effect.map(
-              server.command("CLIENT", "LIST", "TYPE", "pubsub"),
-              (clients) => String(clients).split(" psub=1 ").length === 3
-            )
-          )
-          yield* connection.publish(said("from us"), { exchange: fanout.name, routingKey: "" })
-          assert.deepStrictEqual([yield* one, yield* other], ["from us", "from us"])
-          assert.strictEqual(yield* python.line("heard"), "heard from us")
-          assert.deepStrictEqual([yield* one, yield* other], ["from kombu", "from kombu"])
-          yield* python.line("heard from kombu")
-          yield* connection.publish(said("last"), { exchange: fanout.name, routingKey: "" })
-          assert.deepStrictEqual([yield* one, yield* other], ["last", "last"])
-        }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
-        // Who has gone listens no more, and nothing was kept in a list.
-        yield* patterns(0)
-        assert.deepStrictEqual(
-          [yield* server.command("EXISTS", "one", "other", "theirs"), yield* server.command("HLEN", "unacked")],
-          [0, 0]
+          { args: [server.url()] }
         )
-      }),
-    180_000
+        yield* python.line("listening")
+        // It says so when it has asked to, which may be before Redis has it. Two of ours share one connection; both have one pattern.
+        yield* stores.until(
+          Effect.map(
+            server.command("CLIENT", "LIST", "TYPE", "pubsub"),
+            (clients) => String(clients).split(" psub=1 ").length === 3
+          )
+        )
+        yield* connection.publish(said("from us"), { exchange: fanout.name, routingKey: "" })
+        assert.deepStrictEqual([yield* one, yield* other], ["from us", "from us"])
+        assert.strictEqual(yield* python.line("heard"), "heard from us")
+        assert.deepStrictEqual([yield* one, yield* other], ["from kombu", "from kombu"])
+        yield* python.line("heard from kombu")
+        yield* connection.publish(said("last"), { exchange: fanout.name, routingKey: "" })
+        assert.deepStrictEqual([yield* one, yield* other], ["last", "last"])
+      }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
+      // Who has gone listens no more, and nothing was kept in a list.
+      yield* patterns(0)
+      assert.deepStrictEqual(
+        [yield* server.command("EXISTS", "one", "other", "theirs"), yield* server.command("HLEN", "unacked")],
+        [0, 0]
+      )
+    })
   )
 
   it.effect("reaches those whose pattern fits the routing key", () =>
@@ -118,24 +115,21 @@ with Consumer(connection, [Queue("theirs", exchange, auto_delete=True)], callbac
     })
   )
 
-  it.effect(
-    "is heard again after the link was lost",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const fanout = Exchange.fanout("again")
-        yield* Effect.gen(function* () {
-          const connection = yield* Connection
-          yield* connection.declare({ exchanges: [fanout] })
-          const heard = yield* listening(bound("again", fanout))
-          for (const text of ["1", "2", "3"]) {
-            yield* patterns(1)
-            yield* connection.publish(said(text), { exchange: fanout.name, routingKey: "" }, { exchanges: [fanout] })
-            assert.strictEqual(yield* heard, text)
-            yield* server.command("CLIENT", "KILL", "TYPE", "pubsub")
-          }
-        }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
-      }),
-    180_000
+  it.effect("is heard again after the link was lost", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const fanout = Exchange.fanout("again")
+      yield* Effect.gen(function* () {
+        const connection = yield* Connection
+        yield* connection.declare({ exchanges: [fanout] })
+        const heard = yield* listening(bound("again", fanout))
+        for (const text of ["1", "2", "3"]) {
+          yield* patterns(1)
+          yield* connection.publish(said(text), { exchange: fanout.name, routingKey: "" }, { exchanges: [fanout] })
+          assert.strictEqual(yield* heard, text)
+          yield* server.command("CLIENT", "KILL", "TYPE", "pubsub")
+        }
+      }).pipe(Effect.scoped, Effect.provide(Redis.layer(server.url())))
+    })
   )
 })

@@ -135,7 +135,7 @@ for (const [name, rpc] of [
   ["in Redis", false],
   ["as messages", true]
 ] as const) {
-  layer(World(rpc), { excludeTestServices: true, timeout: "3 minutes" })(`forged results ${name}`, (it) => {
+  layer(World(rpc), { excludeTestServices: true })(`forged results ${name}`, (it) => {
     const outcome = (octets: (id: string) => string, wait: Duration.Input = "500 millis") =>
       Effect.gen(function* () {
         const before = prototypes()

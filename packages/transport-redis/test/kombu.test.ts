@@ -26,32 +26,30 @@ const timeouts = times(4, 10)
 
 const bodyOf = (body: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(body))
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("kombu", (it) => {
-  it.effect(
-    "gets what we send, the lowest priority first, and its acknowledgements leave nothing behind",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = Queue.make("to-kombu")
-        yield* Effect.gen(function* () {
-          const connection = yield* Connection
-          for (const [value, priority] of [
-            ["lowest", 9],
-            ["middle", 4],
-            ["first", 0],
-            ["second", 2],
-            ["big", 3]
-          ] as const) {
-            const body = new TextEncoder().encode(JSON.stringify({ value }))
-            yield* connection.publish(
-              Message.make(body, { ...json, priority, correlationId: value }, { of: "us", large: 2n ** 60n }),
-              { exchange: "", routingKey: queue.name },
-              { queues: [queue] }
-            )
-          }
-        }).pipe(Effect.provide(Redis.layer(server.url())))
-        const said = yield* python(
-          `
+layer(Server.shared, { excludeTestServices: true })("kombu", (it) => {
+  it.effect("gets what we send, the lowest priority first, and its acknowledgements leave nothing behind", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = Queue.make("to-kombu")
+      yield* Effect.gen(function* () {
+        const connection = yield* Connection
+        for (const [value, priority] of [
+          ["lowest", 9],
+          ["middle", 4],
+          ["first", 0],
+          ["second", 2],
+          ["big", 3]
+        ] as const) {
+          const body = new TextEncoder().encode(JSON.stringify({ value }))
+          yield* connection.publish(
+            Message.make(body, { ...json, priority, correlationId: value }, { of: "us", large: 2n ** 60n }),
+            { exchange: "", routingKey: queue.name },
+            { queues: [queue] }
+          )
+        }
+      }).pipe(Effect.provide(Redis.layer(server.url())))
+      const said = yield* python(
+        `
 queue = connection.SimpleQueue(name)
 for _ in range(5):
     message = queue.get(timeout=60)
@@ -59,126 +57,116 @@ for _ in range(5):
     message.ack()
 queue.close()
 `,
-          server.url(),
-          queue.name
-        )
-        const headers = `{"of": "us", "large": ${2n ** 60n}}`
-        assert.deepStrictEqual(said.trim().split("\n"), [
-          `["first", "first", 0, ${headers}]`,
-          `["second", "second", 2, ${headers}]`,
-          `["middle", "middle", 4, ${headers}]`,
-          `["big", "big", 3, ${headers}]`,
-          `["lowest", "lowest", 9, ${headers}]`
-        ])
-        assert.deepStrictEqual(
-          [yield* server.command("HLEN", "unacked"), yield* server.command("ZCARD", "unacked_index")],
-          [0, 0]
-        )
-      }),
-    180_000
+        server.url(),
+        queue.name
+      )
+      const headers = `{"of": "us", "large": ${2n ** 60n}}`
+      assert.deepStrictEqual(said.trim().split("\n"), [
+        `["first", "first", 0, ${headers}]`,
+        `["second", "second", 2, ${headers}]`,
+        `["middle", "middle", 4, ${headers}]`,
+        `["big", "big", 3, ${headers}]`,
+        `["lowest", "lowest", 9, ${headers}]`
+      ])
+      assert.deepStrictEqual(
+        [yield* server.command("HLEN", "unacked"), yield* server.command("ZCARD", "unacked_index")],
+        [0, 0]
+      )
+    })
   )
 
-  it.effect(
-    "sends what we get, the lowest priority first, to the last digit of a number",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = Queue.make("from-kombu")
-        yield* python(
-          `
+  it.effect("sends what we get, the lowest priority first, to the last digit of a number", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = Queue.make("from-kombu")
+      yield* python(
+        `
 queue = connection.SimpleQueue(name)
 for value, priority in (("lowest", 9), ("middle", 5), ("first", 0), ("second", 1)):
     queue.put({"value": value}, priority=priority, headers={"of": "kombu", "large": 9007199254740993, "none": [], "text": "\\u00e9\\U0001f331"})
 queue.close()
 `,
-          server.url(),
-          queue.name
+        server.url(),
+        queue.name
+      )
+      const received = yield* Effect.gen(function* () {
+        const connection = yield* Connection
+        yield* connection.declare({ queues: [queue] })
+        return yield* connection.use((channel) =>
+          Effect.gen(function* () {
+            const all: Array<unknown> = []
+            for (;;) {
+              const next = yield* channel.get(queue.name)
+              if (Option.isNone(next)) return all
+              const { message, redelivered, route } = next.value
+              assert.deepStrictEqual(message.headers, {
+                of: "kombu",
+                large: 9007199254740993n,
+                none: [],
+                text: "é🌱"
+              })
+              assert.deepStrictEqual([redelivered, route.exchange], [false, queue.name])
+              all.push([bodyOf(message.body), message.properties.priority, message.properties.contentType])
+              yield* next.value.ack
+            }
+          })
         )
-        const received = yield* Effect.gen(function* () {
-          const connection = yield* Connection
-          yield* connection.declare({ queues: [queue] })
-          return yield* connection.use((channel) =>
-            Effect.gen(function* () {
-              const all: Array<unknown> = []
-              for (;;) {
-                const next = yield* channel.get(queue.name)
-                if (Option.isNone(next)) return all
-                const { message, redelivered, route } = next.value
-                assert.deepStrictEqual(message.headers, {
-                  of: "kombu",
-                  large: 9007199254740993n,
-                  none: [],
-                  text: "é🌱"
-                })
-                assert.deepStrictEqual([redelivered, route.exchange], [false, queue.name])
-                all.push([bodyOf(message.body), message.properties.priority, message.properties.contentType])
-                yield* next.value.ack
-              }
-            })
-          )
-        }).pipe(Effect.provide(Redis.layer(server.url())))
-        assert.deepStrictEqual(received, [
-          [{ value: "first" }, 0, "application/json"],
-          [{ value: "second" }, 1, "application/json"],
-          [{ value: "middle" }, 5, "application/json"],
-          [{ value: "lowest" }, 9, "application/json"]
-        ])
-        assert.deepStrictEqual(
-          [yield* server.command("HLEN", "unacked"), yield* server.command("ZCARD", "unacked_index")],
-          [0, 0]
-        )
-      }),
-    180_000
+      }).pipe(Effect.provide(Redis.layer(server.url())))
+      assert.deepStrictEqual(received, [
+        [{ value: "first" }, 0, "application/json"],
+        [{ value: "second" }, 1, "application/json"],
+        [{ value: "middle" }, 5, "application/json"],
+        [{ value: "lowest" }, 9, "application/json"]
+      ])
+      assert.deepStrictEqual(
+        [yield* server.command("HLEN", "unacked"), yield* server.command("ZCARD", "unacked_index")],
+        [0, 0]
+      )
+    })
   )
 
-  it.effect(
-    "routes through the bindings that we make, and we through those of kombu, direct and topic",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const topic = Exchange.topic("kombu-topic")
-        const ours = Queue.make("ours", { bindings: [{ exchange: topic, routingKey: "a.#", arguments: {} }] })
-        const received = yield* Effect.gen(function* () {
-          const connection = yield* Connection
-          yield* connection.declare({ exchanges: [topic], queues: [ours] })
-          const members = yield* server.command("SMEMBERS", "_kombu.binding.kombu-topic")
-          assert.deepStrictEqual(members, ["a.#\x06\x16^a\\..*?$\x06\x16ours"])
-          yield* python(
-            `
+  it.effect("routes through the bindings that we make, and we through those of kombu, direct and topic", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const topic = Exchange.topic("kombu-topic")
+      const ours = Queue.make("ours", { bindings: [{ exchange: topic, routingKey: "a.#", arguments: {} }] })
+      const received = yield* Effect.gen(function* () {
+        const connection = yield* Connection
+        yield* connection.declare({ exchanges: [topic], queues: [ours] })
+        const members = yield* server.command("SMEMBERS", "_kombu.binding.kombu-topic")
+        assert.deepStrictEqual(members, ["a.#\x06\x16^a\\..*?$\x06\x16ours"])
+        yield* python(
+          `
 theirs = Queue("theirs", Exchange("kombu-topic", "topic"), routing_key="*.b")(connection.channel())
 theirs.declare()
 with connection.Producer() as producer:
     producer.publish({"from": "kombu"}, exchange="kombu-topic", routing_key="a.c", declare=[theirs])
     producer.publish({"from": "nobody"}, exchange="kombu-topic", routing_key="c")
 `,
-            server.url(),
-            "theirs"
-          )
-          yield* connection.publish(
-            Message.make(new TextEncoder().encode('{"from": "us"}'), json),
-            { exchange: topic.name, routingKey: "x.b" },
-            { exchanges: [topic] }
-          )
-          return yield* connection.use((channel) => channel.get(ours.name))
-        }).pipe(
-          Effect.map(Option.map(({ message }) => bodyOf(message.body))),
-          Effect.provide(Redis.layer(server.url()))
+          server.url(),
+          "theirs"
         )
-        assert.deepStrictEqual(received, Option.some({ from: "kombu" }))
-        const said = yield* python(
-          `
+        yield* connection.publish(
+          Message.make(new TextEncoder().encode('{"from": "us"}'), json),
+          { exchange: topic.name, routingKey: "x.b" },
+          { exchanges: [topic] }
+        )
+        return yield* connection.use((channel) => channel.get(ours.name))
+      }).pipe(Effect.map(Option.map(({ message }) => bodyOf(message.body))), Effect.provide(Redis.layer(server.url())))
+      assert.deepStrictEqual(received, Option.some({ from: "kombu" }))
+      const said = yield* python(
+        `
 queue = connection.SimpleQueue(Queue("theirs", Exchange("kombu-topic", "topic"), routing_key="*.b"))
 message = queue.get(timeout=60)
 print(json.dumps(message.payload))
 message.ack()
 queue.close()
 `,
-          server.url(),
-          "theirs"
-        )
-        assert.deepStrictEqual(JSON.parse(said), { from: "us" })
-      }),
-    180_000
+        server.url(),
+        "theirs"
+      )
+      assert.deepStrictEqual(JSON.parse(said), { from: "us" })
+    })
   )
 
   it.effect(
@@ -214,20 +202,17 @@ channel.qos.restore_visible()
           ['"m"', true, 6]
         )
         yield* store.settle([again!.tag])
-      }),
-    180_000
+      })
   )
 
-  it.effect(
-    `leaves alone what we hold ${timeouts} times longer than the visibility timeout`,
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const { store } = yield* stores.open(server.url(), { visibilityTimeout: "1500 millis" })
-        yield* store.put("long", [stores.put("1", "long")])
-        const [held] = yield* store.take(["long"], 1)
-        const said = yield* python(
-          `
+  it.effect(`leaves alone what we hold ${timeouts} times longer than the visibility timeout`, () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const { store } = yield* stores.open(server.url(), { visibilityTimeout: "1500 millis" })
+      yield* store.put("long", [stores.put("1", "long")])
+      const [held] = yield* store.take(["long"], 1)
+      const said = yield* python(
+        `
 import time
 connection = Connection(url, transport_options={"visibility_timeout": 1.5})
 channel = connection.channel()
@@ -237,42 +222,38 @@ while time.time() < end:
     time.sleep(0.05)
 print(channel.client.llen(name))
 `,
-          server.url(),
-          "long"
-        )
-        assert.strictEqual(said.trim(), "0")
-        yield* store.settle([held!.tag])
-        yield* stores.until(Effect.map(server.command("ZCARD", "unacked_index"), (count) => count === 0))
-      }),
-    180_000
+        server.url(),
+        "long"
+      )
+      assert.strictEqual(said.trim(), "0")
+      yield* store.settle([held!.tag])
+      yield* stores.until(Effect.map(server.command("ZCARD", "unacked_index"), (count) => count === 0))
+    })
   )
 
-  it.effect(
-    "dies with what it popped and noted, and we restore that when its visibility timeout is over",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        yield* python(
-          `
+  it.effect("dies with what it popped and noted, and we restore that when its visibility timeout is over", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      yield* python(
+        `
 queue = connection.SimpleQueue(name)
 queue.put({"n": 1}, priority=3)
 queue.get(timeout=60)
 sys.stdout.flush()
 os._exit(0)
 `,
-          server.url(),
-          "died"
-        )
-        const { store, sweep } = yield* stores.open(server.url(), { visibilityTimeout: "200 millis" })
-        yield* stores.until(Effect.map(Effect.andThen(sweep, store.size("died")), (size) => size === 1))
-        assert.strictEqual(yield* server.command("LLEN", "died\x06\x163"), 1)
-        const [again] = yield* store.take(["died"], 2)
-        assert.deepStrictEqual(
-          [bodyOf(again!.message.body), again!.redelivered, again!.deliveryCount],
-          [{ n: 1 }, true, 1]
-        )
-        yield* store.settle([again!.tag])
-      }),
-    180_000
+        server.url(),
+        "died"
+      )
+      const { store, sweep } = yield* stores.open(server.url(), { visibilityTimeout: "200 millis" })
+      yield* stores.until(Effect.map(Effect.andThen(sweep, store.size("died")), (size) => size === 1))
+      assert.strictEqual(yield* server.command("LLEN", "died\x06\x163"), 1)
+      const [again] = yield* store.take(["died"], 2)
+      assert.deepStrictEqual(
+        [bodyOf(again!.message.body), again!.redelivered, again!.deliveryCount],
+        [{ n: 1 }, true, 1]
+      )
+      yield* store.settle([again!.tag])
+    })
   )
 })

@@ -15,37 +15,34 @@ const keys = Effect.flatMap(Server, ({ command }) =>
   Effect.map(command("KEYS", "*"), (all) => [...(all as ReadonlyArray<string>)].toSorted())
 )
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("a mixed fleet", (it) => {
-  it.effect(
-    "puts each priority into the same list",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const lengths = (name: string) =>
-          Effect.forEach(["", "\x06\x163", "\x06\x166", "\x06\x169"], (list) => server.command("LLEN", name + list))
-        yield* python(`
+layer(Server.layer(), { excludeTestServices: true })("a mixed fleet", (it) => {
+  it.effect("puts each priority into the same list", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const lengths = (name: string) =>
+        Effect.forEach(["", "\x06\x163", "\x06\x166", "\x06\x169"], (list) => server.command("LLEN", name + list))
+      yield* python(`
 queue = connection.SimpleQueue("priorities-theirs")
 for priority in range(11):
     queue.put(priority, priority=priority)
 queue.close()
 `)
-        yield* withUs(
-          {},
-          Effect.flatMap(Connection, (connection) =>
-            connection.publishAll(
-              Array.from({ length: 11 }, (_, priority) => [
-                Message.make(encoded(priority), { ...json, priority }),
-                { exchange: "", routingKey: "priorities-ours" }
-              ])
-            )
+      yield* withUs(
+        {},
+        Effect.flatMap(Connection, (connection) =>
+          connection.publishAll(
+            Array.from({ length: 11 }, (_, priority) => [
+              Message.make(encoded(priority), { ...json, priority }),
+              { exchange: "", routingKey: "priorities-ours" }
+            ])
           )
         )
-        const theirs = yield* lengths("priorities-theirs")
-        assert.deepStrictEqual(theirs, [3, 3, 3, 2])
-        assert.deepStrictEqual(yield* lengths("priorities-ours"), theirs)
-        yield* server.command("FLUSHALL")
-      }),
-    180_000
+      )
+      const theirs = yield* lengths("priorities-theirs")
+      assert.deepStrictEqual(theirs, [3, 3, 3, 2])
+      assert.deepStrictEqual(yield* lengths("priorities-ours"), theirs)
+      yield* server.command("FLUSHALL")
+    })
   )
 
   for (const options of [
@@ -141,72 +138,66 @@ with connection.Producer(serializer="json") as producer:
             }).pipe(Effect.scoped)
           )
           yield* server.command("FLUSHALL")
-        }),
-      180_000
+        })
     )
   }
 
-  it.effect(
-    "with a global_keyprefix has all its keys and channels under it",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const theirs = { global_keyprefix: "{one}" }
-        const direct = Exchange.direct("prefixed")
-        const queue = HubQueue.make("prefixed", { bindings: [{ exchange: direct, routingKey: "k", arguments: {} }] })
-        yield* withUs(
-          { globalKeyprefix: "{one}" },
-          Effect.gen(function* () {
-            const connection = yield* Connection
-            yield* connection.declare({ queues: [queue] })
-            yield* python(
-              `
+  it.effect("with a global_keyprefix has all its keys and channels under it", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const theirs = { global_keyprefix: "{one}" }
+      const direct = Exchange.direct("prefixed")
+      const queue = HubQueue.make("prefixed", { bindings: [{ exchange: direct, routingKey: "k", arguments: {} }] })
+      yield* withUs(
+        { globalKeyprefix: "{one}" },
+        Effect.gen(function* () {
+          const connection = yield* Connection
+          yield* connection.declare({ queues: [queue] })
+          yield* python(
+            `
 with connection.Producer(serializer="json") as producer:
     producer.publish("from kombu", exchange=Exchange("prefixed", "direct"), routing_key="k", priority=4)
 `,
-              theirs
-            )
-            assert.strictEqual(yield* server.command("LLEN", "{one}prefixed\x06\x163"), 1)
-            assert.strictEqual(textOf((yield* take("prefixed")).message.body), '"from kombu"')
-            yield* connection.publish(Message.make(encoded("from us"), json), { exchange: "prefixed", routingKey: "k" })
-            const said = yield* python(
-              `
+            theirs
+          )
+          assert.strictEqual(yield* server.command("LLEN", "{one}prefixed\x06\x163"), 1)
+          assert.strictEqual(textOf((yield* take("prefixed")).message.body), '"from kombu"')
+          yield* connection.publish(Message.make(encoded("from us"), json), { exchange: "prefixed", routingKey: "k" })
+          const said = yield* python(
+            `
 queue = connection.SimpleQueue("prefixed")
 message = queue.get(timeout=60)
 print(message.payload, len(connection.default_channel.client.zrevrangebyscore("unacked_index", "+inf", 0)))
 message.ack()
 queue.close()
 `,
-              theirs
-            )
-            assert.strictEqual(said.trim(), "from us 1")
-          })
-        )
-        for (const key of yield* keys) assert.match(key, /^\{one\}/)
-        yield* server.command("FLUSHALL")
-      }),
-    180_000
+            theirs
+          )
+          assert.strictEqual(said.trim(), "from us 1")
+        })
+      )
+      for (const key of yield* keys) assert.match(key, /^\{one\}/)
+      yield* server.command("FLUSHALL")
+    })
   )
 
-  it.effect(
-    "carries any body both ways: text beyond ASCII, 200 kB, octets",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const octets = Uint8Array.from({ length: 256 * 4 }, (_, index) => index)
-        const bodies = [
-          Message.make(new TextEncoder().encode('{"é🌱\u2028": "ü\u0000"}'), json, { ключ: "значение 🌱" }),
-          Message.make(encoded("x".repeat(200_000)), json),
-          Message.make(octets, { contentType: "application/data", contentEncoding: "binary" }),
-          Message.make(new Uint8Array(0), { contentType: "application/data", contentEncoding: "binary" })
-        ]
-        yield* withUs(
-          {},
-          Effect.gen(function* () {
-            const connection = yield* Connection
-            yield* connection.publishAll(bodies.map((body) => [body, { exchange: "", routingKey: "bodies-out" }]))
-            // As it came: kombu decodes, and encodes again.
-            yield* python(`
+  it.effect("carries any body both ways: text beyond ASCII, 200 kB, octets", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const octets = Uint8Array.from({ length: 256 * 4 }, (_, index) => index)
+      const bodies = [
+        Message.make(new TextEncoder().encode('{"é🌱\u2028": "ü\u0000"}'), json, { ключ: "значение 🌱" }),
+        Message.make(encoded("x".repeat(200_000)), json),
+        Message.make(octets, { contentType: "application/data", contentEncoding: "binary" }),
+        Message.make(new Uint8Array(0), { contentType: "application/data", contentEncoding: "binary" })
+      ]
+      yield* withUs(
+        {},
+        Effect.gen(function* () {
+          const connection = yield* Connection
+          yield* connection.publishAll(bodies.map((body) => [body, { exchange: "", routingKey: "bodies-out" }]))
+          // As it came: kombu decodes, and encodes again.
+          yield* python(`
 channel = connection.channel()
 for _ in range(${bodies.length}):
     message = Queue("bodies-out")(channel).get(accept=["application/json", "application/data"])
@@ -215,87 +206,80 @@ for _ in range(${bodies.length}):
     channel.basic_publish(sent, exchange="", routing_key="bodies-back")
     message.ack()
 `)
-            for (const { body, headers, properties } of bodies) {
-              const { message } = yield* take("bodies-back")
-              assert.deepStrictEqual(message.body, body)
-              assert.deepStrictEqual(message.headers, headers)
-              assert.strictEqual(message.properties.contentType, properties.contentType)
-            }
-          })
-        )
-        assert.strictEqual(yield* server.command("HLEN", "unacked"), 0)
-      }),
-    180_000
+          for (const { body, headers, properties } of bodies) {
+            const { message } = yield* take("bodies-back")
+            assert.deepStrictEqual(message.body, body)
+            assert.deepStrictEqual(message.headers, headers)
+            assert.strictEqual(message.properties.contentType, properties.contentType)
+          }
+        })
+      )
+      assert.strictEqual(yield* server.command("HLEN", "unacked"), 0)
+    })
   )
 
-  it.effect(
-    "says to each other that a message comes again, and how often as far as it is known",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        yield* withUs(
-          {},
-          Effect.gen(function* () {
-            const connection = yield* Connection
-            const get = connection.use((channel) => channel.get("again"))
-            yield* python(`
+  it.effect("says to each other that a message comes again, and how often as far as it is known", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      yield* withUs(
+        {},
+        Effect.gen(function* () {
+          const connection = yield* Connection
+          const get = connection.use((channel) => channel.get("again"))
+          yield* python(`
 queue = connection.SimpleQueue("again")
 queue.put("m", priority=6)
 queue.get(timeout=60).requeue()
 queue.close()
 `)
-            // Kombu has said that it comes again, and not how often.
-            yield* connection.use((channel) =>
-              Effect.gen(function* () {
-                const first = Option.getOrThrow(yield* channel.get("again"))
-                assert.deepStrictEqual([first.redelivered, first.deliveryCount], [true, Option.some(1)])
-                assert.notProperty(first.message.headers, "redelivered")
-                yield* first.reject({ requeue: true })
-                const second = Option.getOrThrow(yield* channel.get("again"))
-                assert.deepStrictEqual([second.redelivered, second.deliveryCount], [true, Option.some(2)])
-                // Nobody has looked at it: it counts for nothing.
-                yield* second.release
-              })
-            )
-            const said = yield* python(`
+          // Kombu has said that it comes again, and not how often.
+          yield* connection.use((channel) =>
+            Effect.gen(function* () {
+              const first = Option.getOrThrow(yield* channel.get("again"))
+              assert.deepStrictEqual([first.redelivered, first.deliveryCount], [true, Option.some(1)])
+              assert.notProperty(first.message.headers, "redelivered")
+              yield* first.reject({ requeue: true })
+              const second = Option.getOrThrow(yield* channel.get("again"))
+              assert.deepStrictEqual([second.redelivered, second.deliveryCount], [true, Option.some(2)])
+              // Nobody has looked at it: it counts for nothing.
+              yield* second.release
+            })
+          )
+          const said = yield* python(`
 queue = connection.SimpleQueue("again")
 message = queue.get(timeout=60)
 print(json.dumps([message.payload, message.headers["redelivered"], message.delivery_info["redelivered"], message.properties["priority"]]))
 message.requeue()
 queue.close()
 `)
-            assert.deepStrictEqual(JSON.parse(said), ["m", true, true, 6])
-            const last = Option.getOrThrow(yield* get)
-            assert.deepStrictEqual(last.deliveryCount, Option.some(2))
-            yield* last.ack
-          })
-        )
-        yield* server.command("FLUSHALL")
-      }),
-    180_000
+          assert.deepStrictEqual(JSON.parse(said), ["m", true, true, 6])
+          const last = Option.getOrThrow(yield* get)
+          assert.deepStrictEqual(last.deliveryCount, Option.some(2))
+          yield* last.ack
+        })
+      )
+      yield* server.command("FLUSHALL")
+    })
   )
 
-  it.effect(
-    "does not count what was given back unseen",
-    () =>
-      withUs(
-        {},
-        Effect.gen(function* () {
-          const connection = yield* Connection
-          yield* connection.publish(Message.make(encoded(1), json), { exchange: "", routingKey: "unseen" })
-          for (let turn = 0; turn < 3; turn++) {
-            yield* connection.use((channel) =>
-              Effect.gen(function* () {
-                const delivery = Option.getOrThrow(yield* channel.get("unseen"))
-                assert.deepStrictEqual([delivery.redelivered, delivery.deliveryCount], [turn > 0, Option.some(0)])
-                yield* delivery.release
-              })
-            )
-          }
-          yield* take("unseen")
-        })
-      ),
-    180_000
+  it.effect("does not count what was given back unseen", () =>
+    withUs(
+      {},
+      Effect.gen(function* () {
+        const connection = yield* Connection
+        yield* connection.publish(Message.make(encoded(1), json), { exchange: "", routingKey: "unseen" })
+        for (let turn = 0; turn < 3; turn++) {
+          yield* connection.use((channel) =>
+            Effect.gen(function* () {
+              const delivery = Option.getOrThrow(yield* channel.get("unseen"))
+              assert.deepStrictEqual([delivery.redelivered, delivery.deliveryCount], [turn > 0, Option.some(0)])
+              yield* delivery.release
+            })
+          )
+        }
+        yield* take("unseen")
+      })
+    )
   )
 
   it.effect(
@@ -326,7 +310,6 @@ os._exit(0)
           ]
         )
         yield* store.settle(taken.map(({ tag }) => tag))
-      }),
-    180_000
+      })
   )
 })

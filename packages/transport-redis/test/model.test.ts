@@ -83,7 +83,7 @@ let taken = 0
 let ran = 0
 let died = 0
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("stores", (it) => {
+layer(Server.shared, { excludeTestServices: true })("stores", (it) => {
   it.effect.prop(
     "do what arrays do: nothing is lost, nothing comes twice but what its holder died with, and the order is kept",
     { steps },

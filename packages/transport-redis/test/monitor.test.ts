@@ -49,61 +49,58 @@ const missing: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
   ]
 ]
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("what MONITOR says", (it) => {
-  it.effect(
-    "of our client and our worker is what it says of Celery's, but for what is written here",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const connection = Redis.layerAll(server.url())
-        const { asked } = yield* during(
-          Effect.gen(function* () {
-            const result = yield* (yield* Client).sendTask("wire.add", [2, 2], {})
-            assert.strictEqual(yield* result.get, 4)
-            yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (held) => held === 0))
-          }).pipe(
-            Effect.provide(
-              Layer.merge(
-                Worker.layer({
-                  queues: [Publisher.queueNamed("celery")],
-                  concurrency: 1,
-                  events: true,
-                  // None was captured: a worker that lives for two seconds sends one.
-                  heartbeatInterval: "1 hour",
-                  name: "ours@here",
-                  // It would hear itself, which Celery's cannot yet, and whether it has answered by then is chance.
-                  mingle: false
-                }).pipe(
-                  Layer.provide(Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))),
-                  Layer.provide(Tasks.layer),
-                  Layer.provide(Client.layer)
-                ),
-                Client.layerWith({ sendSentEvent: true })
-              ).pipe(Layer.provide(RedisBackend.layer), Layer.provide(connection))
-            )
+layer(Server.layer(), { excludeTestServices: true })("what MONITOR says", (it) => {
+  it.effect("of our client and our worker is what it says of Celery's, but for what is written here", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const connection = Redis.layerAll(server.url())
+      const { asked } = yield* during(
+        Effect.gen(function* () {
+          const result = yield* (yield* Client).sendTask("wire.add", [2, 2], {})
+          assert.strictEqual(yield* result.get, 4)
+          yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (held) => held === 0))
+        }).pipe(
+          Effect.provide(
+            Layer.merge(
+              Worker.layer({
+                queues: [Publisher.queueNamed("celery")],
+                concurrency: 1,
+                events: true,
+                // None was captured: a worker that lives for two seconds sends one.
+                heartbeatInterval: "1 hour",
+                name: "ours@here",
+                // It would hear itself, which Celery's cannot yet, and whether it has answered by then is chance.
+                mingle: false
+              }).pipe(
+                Layer.provide(Tasks.handle(add, ({ x, y }) => Effect.succeed(x + y))),
+                Layer.provide(Tasks.layer),
+                Layer.provide(Client.layer)
+              ),
+              Client.layerWith({ sendSentEvent: true })
+            ).pipe(Layer.provide(RedisBackend.layer), Layer.provide(connection))
           )
         )
-        const ours = Writes.written(asked, "ours@here")
-        const theirs = Writes.written([...captured("worker_startup"), ...captured("task_success")], "worker1@wire")
-        const labelsOf = (all: ReadonlyArray<Writes.Write>) => [...new Set(all.map(({ label }) => label))]
-        assert.deepStrictEqual(
-          labelsOf(ours).filter((label) => !labelsOf(theirs).includes(label) && !/^\w+ apium\./.test(label)),
-          Object.keys(oursAlone)
-        )
-        assert.deepStrictEqual(
-          labelsOf(theirs).filter((label) => !labelsOf(ours).includes(label)),
-          Object.keys(theirsAlone)
-        )
-        const shared = theirs.filter(({ label }) => labelsOf(ours).includes(label))
-        const differences = shared.flatMap(({ label, values }) =>
-          ours.filter((one) => one.label === label).flatMap((one) => Writes.differences(one.values, values, label))
-        )
-        assert.deepStrictEqual(
-          differences.filter((one) => !missing.some(([pattern]) => pattern.test(one))),
-          []
-        )
-        console.log(`MONITOR writes alike=${labelsOf(shared).length} ${labelsOf(shared).join(", ")}`)
-      }),
-    180_000
+      )
+      const ours = Writes.written(asked, "ours@here")
+      const theirs = Writes.written([...captured("worker_startup"), ...captured("task_success")], "worker1@wire")
+      const labelsOf = (all: ReadonlyArray<Writes.Write>) => [...new Set(all.map(({ label }) => label))]
+      assert.deepStrictEqual(
+        labelsOf(ours).filter((label) => !labelsOf(theirs).includes(label) && !/^\w+ apium\./.test(label)),
+        Object.keys(oursAlone)
+      )
+      assert.deepStrictEqual(
+        labelsOf(theirs).filter((label) => !labelsOf(ours).includes(label)),
+        Object.keys(theirsAlone)
+      )
+      const shared = theirs.filter(({ label }) => labelsOf(ours).includes(label))
+      const differences = shared.flatMap(({ label, values }) =>
+        ours.filter((one) => one.label === label).flatMap((one) => Writes.differences(one.values, values, label))
+      )
+      assert.deepStrictEqual(
+        differences.filter((one) => !missing.some(([pattern]) => pattern.test(one))),
+        []
+      )
+      console.log(`MONITOR writes alike=${labelsOf(shared).length} ${labelsOf(shared).join(", ")}`)
+    })
   )
 })

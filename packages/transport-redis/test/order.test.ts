@@ -26,7 +26,7 @@ const sent = [
   ["a3", "a", 9]
 ] as const
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("of several queues", (it) => {
+layer(Server.shared, { excludeTestServices: true })("of several queues", (it) => {
   it.effect.each(["round_robin", "sorted", "priority"] as const)(
     "kombu and we take in the same order: %s",
     (strategy) =>
@@ -80,81 +80,74 @@ print(" ".join(got))
           const own = (texts: ReadonlyArray<string>) => texts.filter((text) => text.startsWith(queue)).join(" ")
           assert.strictEqual(own(batch), own(kombu.trim().split(" ")))
         }
-      }),
-    180_000
+      })
   )
 
-  it.effect(
-    "that are full, 50 of them, each is taken from as often, in batches as one by one",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const { store } = yield* stores.open(server.url())
-        const names = Array.from({ length: 50 }, (_, index) => `full-${index}`) as unknown as readonly [string]
-        for (const name of names) {
-          yield* store.put(
-            name,
-            Array.from({ length: 40 }, () => stores.put("x", name))
-          )
-        }
-        for (const max of [1, 7, 100]) {
-          const counts = new Map<string, number>()
-          for (let taken = 0; taken < 500;) {
-            const some = yield* store.take(names, Math.min(max, 500 - taken))
-            taken += some.length
-            for (const { queue } of some) counts.set(queue, (counts.get(queue) ?? 0) + 1)
-            yield* store.settle(some.map(({ tag }) => tag))
-          }
-          const all = [...counts.values()].toSorted((one, other) => one - other)
-          yield* print(`D18 queues=50 batch=${max} of each min/max=${all[0]}/${all.at(-1)}`)
-          assert.deepStrictEqual([counts.size, all[0], all.at(-1)], [50, 10, 10])
-        }
-      }),
-    180_000
-  )
-
-  it.effect(
-    "two consumers of one queue get as much, when each message comes as the last one is done",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const connection = yield* Effect.flatMap(Transport, ({ connect }) => connect).pipe(
-          Effect.provide(Redis.layerTransport(server.url()))
+  it.effect("that are full, 50 of them, each is taken from as often, in batches as one by one", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const { store } = yield* stores.open(server.url())
+      const names = Array.from({ length: 50 }, (_, index) => `full-${index}`) as unknown as readonly [string]
+      for (const name of names) {
+        yield* store.put(
+          name,
+          Array.from({ length: 40 }, () => stores.put("x", name))
         )
-        const channel = yield* connection.channel
-        const count = 100
-        const fewest: Array<number> = []
-        for (let round = 0; round < 20; round++) {
-          yield* Effect.gen(function* () {
-            const name = `shared-${round}`
-            yield* channel.queueDeclare(Queue.make(name))
-            const done = yield* Deferred.make<void>()
-            const got = [0, 0]
-            for (const index of got.keys()) {
-              const own = yield* connection.channel
-              yield* own.consume(name, { prefetch: 1 }).pipe(
-                Stream.runForEach((delivery) =>
-                  Effect.gen(function* () {
-                    got[index]!++
-                    yield* Effect.yieldNow
-                    yield* delivery.ack
-                    if (count === got[0]! + got[1]!) yield* Deferred.succeed(done, undefined)
-                  })
-                ),
-                Effect.forkScoped
-              )
-            }
-            yield* stores.until(Effect.map(channel.queueDeclare(Queue.make(name)), (info) => info.consumerCount === 2))
-            for (let sent = 0; sent < count; sent++) {
-              yield* channel.publish(Message.make(new Uint8Array()), { exchange: "", routingKey: name })
-            }
-            yield* Deferred.await(done)
-            fewest.push(Math.min(...got))
-          }).pipe(Effect.scoped)
+      }
+      for (const max of [1, 7, 100]) {
+        const counts = new Map<string, number>()
+        for (let taken = 0; taken < 500;) {
+          const some = yield* store.take(names, Math.min(max, 500 - taken))
+          taken += some.length
+          for (const { queue } of some) counts.set(queue, (counts.get(queue) ?? 0) + 1)
+          yield* store.settle(some.map(({ tag }) => tag))
         }
-        yield* print(`two consumers, 100 messages one by one, fewer of the two: ${fewest.join(" ")}`)
-        assert.isAtLeast(Math.min(...fewest), 40)
-      }),
-    180_000
+        const all = [...counts.values()].toSorted((one, other) => one - other)
+        yield* print(`D18 queues=50 batch=${max} of each min/max=${all[0]}/${all.at(-1)}`)
+        assert.deepStrictEqual([counts.size, all[0], all.at(-1)], [50, 10, 10])
+      }
+    })
+  )
+
+  it.effect("two consumers of one queue get as much, when each message comes as the last one is done", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const connection = yield* Effect.flatMap(Transport, ({ connect }) => connect).pipe(
+        Effect.provide(Redis.layerTransport(server.url()))
+      )
+      const channel = yield* connection.channel
+      const count = 100
+      const fewest: Array<number> = []
+      for (let round = 0; round < 20; round++) {
+        yield* Effect.gen(function* () {
+          const name = `shared-${round}`
+          yield* channel.queueDeclare(Queue.make(name))
+          const done = yield* Deferred.make<void>()
+          const got = [0, 0]
+          for (const index of got.keys()) {
+            const own = yield* connection.channel
+            yield* own.consume(name, { prefetch: 1 }).pipe(
+              Stream.runForEach((delivery) =>
+                Effect.gen(function* () {
+                  got[index]!++
+                  yield* Effect.yieldNow
+                  yield* delivery.ack
+                  if (count === got[0]! + got[1]!) yield* Deferred.succeed(done, undefined)
+                })
+              ),
+              Effect.forkScoped
+            )
+          }
+          yield* stores.until(Effect.map(channel.queueDeclare(Queue.make(name)), (info) => info.consumerCount === 2))
+          for (let sent = 0; sent < count; sent++) {
+            yield* channel.publish(Message.make(new Uint8Array()), { exchange: "", routingKey: name })
+          }
+          yield* Deferred.await(done)
+          fewest.push(Math.min(...got))
+        }).pipe(Effect.scoped)
+      }
+      yield* print(`two consumers, 100 messages one by one, fewer of the two: ${fewest.join(" ")}`)
+      assert.isAtLeast(Math.min(...fewest), 40)
+    })
   )
 })

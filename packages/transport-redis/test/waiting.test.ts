@@ -25,25 +25,23 @@ const idle = (store: Store, queues: Queues) =>
 
 const now = (): number => performance.timeOrigin + performance.now()
 
-layer(Server.layer(), { excludeTestServices: true, timeout: "3 minutes" })("who waits", (it) => {
-  it.effect(
-    "is woken by what Python pushes, at any priority of any of 50 queues, within milliseconds",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const pushes = times(300, 1000, 3000)
-        const queues = names(50)
-        const { store } = yield* openToldOnly(server.url())
-        const took: Array<number> = []
-        const all = yield* Deferred.make<void>()
-        yield* Effect.forkChild(
-          consume(store, queues, 10, (text) => {
-            took.push(now() - Number(text) * 1000)
-            if (took.length === pushes) Deferred.doneUnsafe(all, Effect.void)
-          })
-        )
-        yield* Python.run(
-          `
+layer(Server.layer(), { excludeTestServices: true })("who waits", (it) => {
+  it.effect("is woken by what Python pushes, at any priority of any of 50 queues, within milliseconds", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const pushes = times(300, 1000, 3000)
+      const queues = names(50)
+      const { store } = yield* openToldOnly(server.url())
+      const took: Array<number> = []
+      const all = yield* Deferred.make<void>()
+      yield* Effect.forkChild(
+        consume(store, queues, 10, (text) => {
+          took.push(now() - Number(text) * 1000)
+          if (took.length === pushes) Deferred.doneUnsafe(all, Effect.void)
+        })
+      )
+      yield* Python.run(
+        `
 import json, random, sys, time
 import redis
 client = redis.Redis.from_url(sys.argv[1])
@@ -55,102 +53,95 @@ for n in range(int(sys.argv[2])):
     }))
     time.sleep(random.random() / 200)
 `,
-          { args: [server.url(), String(pushes)] }
-        )
-        yield* Deferred.await(all)
-        const sorted = took.toSorted((one, other) => one - other)
-        const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)]!.toFixed(2)
-        yield* print(`woken by Python, queues=50 n=${pushes} p50/p99/max=${at(0.5)}/${at(0.99)}/${at(1)}ms`)
-        // All of them, when this process was held up for as long as they were pushed.
-        assert.isBelow(Number(at(0.5)), 500 + slack)
-      }),
-    180_000
+        { args: [server.url(), String(pushes)] }
+      )
+      yield* Deferred.await(all)
+      const sorted = took.toSorted((one, other) => one - other)
+      const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)]!.toFixed(2)
+      yield* print(`woken by Python, queues=50 n=${pushes} p50/p99/max=${at(0.5)}/${at(0.99)}/${at(1)}ms`)
+      // All of them, when this process was held up for as long as they were pushed.
+      assert.isBelow(Number(at(0.5)), 500 + slack)
+    })
   )
 
-  it.effect(
-    "beside nine others gets its share of 1,000 pushes, each delivered once and none forgotten",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const count = times(1000, 3000, 10_000)
-        const got: Array<string> = []
-        const took: Array<number> = []
-        const all = yield* Deferred.make<void>()
-        for (let link = 0; link < 10; link++) {
-          const { store } = yield* openToldOnly(server.url())
+  it.effect("beside nine others gets its share of 1,000 pushes, each delivered once and none forgotten", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const count = times(1000, 3000, 10_000)
+      const got: Array<string> = []
+      const took: Array<number> = []
+      const all = yield* Deferred.make<void>()
+      for (let link = 0; link < 10; link++) {
+        const { store } = yield* openToldOnly(server.url())
+        yield* Effect.forkChild(
+          consume(store, ["shared"], 10, (text) => {
+            const [n, at] = text.split(" ")
+            got.push(n!)
+            took.push(now() - Number(at))
+            if (got.length === count) Deferred.doneUnsafe(all, Effect.void)
+          })
+        )
+      }
+      const { store } = yield* stores.open(server.url())
+      for (let n = 0; n < count; n++) {
+        yield* store.put("shared", [stores.put(`${n} ${now()}`, "shared", n % 10)])
+        if (n % 7 === 0) yield* Effect.sleep("1 millis")
+      }
+      yield* Deferred.await(all)
+      yield* print(`idle consumers=10 n=${count} p50/p95/max=${spread(took)}ms`)
+      assert.strictEqual(new Set(got).size, count)
+      assert.lengthOf(got, count)
+    })
+  )
+
+  it.effect("is woken however takes, puts and what is given back cross, on his own link and on others", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const count = times(2000, 5000, 20_000)
+      const random = (most: number) => Math.floor(Math.random() * most)
+      const queues = names(3)
+      const settled: Array<string> = []
+      const all = yield* Deferred.make<void>()
+      const pause = Effect.suspend(() => (random(3) === 0 ? Effect.sleep(random(3)) : Effect.yieldNow))
+      const links = [yield* openToldOnly(server.url()), yield* openToldOnly(server.url())]
+      for (const { store } of links) {
+        for (let consumer = 0; consumer < 5; consumer++) {
+          const own = queues.filter((_, index) => index === consumer % 3 || consumer > 2) as unknown as Queues
           yield* Effect.forkChild(
-            consume(store, ["shared"], 10, (text) => {
-              const [n, at] = text.split(" ")
-              got.push(n!)
-              took.push(now() - Number(at))
-              if (got.length === count) Deferred.doneUnsafe(all, Effect.void)
-            })
+            Effect.forever(
+              Effect.gen(function* () {
+                const taken = yield* store.take(own, 1 + random(4))
+                if (taken.length === 0) {
+                  // Some leave, and say so.
+                  const came = yield* Effect.timeoutOption(store.ready(own), random(4) === 0 ? 2 : "1 hour")
+                  if (Option.isNone(came)) yield* store.wake(own)
+                  return
+                }
+                yield* pause
+                for (const one of taken) {
+                  const side = (["near", "far"] as const)[random(4)]
+                  if (side !== undefined) yield* store.restore([one.tag], { side })
+                  else {
+                    yield* store.settle([one.tag])
+                    settled.push(stores.text(one))
+                    if (settled.length === count) Deferred.doneUnsafe(all, Effect.void)
+                  }
+                }
+              })
+            )
           )
         }
-        const { store } = yield* stores.open(server.url())
-        for (let n = 0; n < count; n++) {
-          yield* store.put("shared", [stores.put(`${n} ${now()}`, "shared", n % 10)])
-          if (n % 7 === 0) yield* Effect.sleep("1 millis")
-        }
-        yield* Deferred.await(all)
-        yield* print(`idle consumers=10 n=${count} p50/p95/max=${spread(took)}ms`)
-        assert.strictEqual(new Set(got).size, count)
-        assert.lengthOf(got, count)
-      }),
-    180_000
-  )
-
-  it.effect(
-    "is woken however takes, puts and what is given back cross, on his own link and on others",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const count = times(2000, 5000, 20_000)
-        const random = (most: number) => Math.floor(Math.random() * most)
-        const queues = names(3)
-        const settled: Array<string> = []
-        const all = yield* Deferred.make<void>()
-        const pause = Effect.suspend(() => (random(3) === 0 ? Effect.sleep(random(3)) : Effect.yieldNow))
-        const links = [yield* openToldOnly(server.url()), yield* openToldOnly(server.url())]
-        for (const { store } of links) {
-          for (let consumer = 0; consumer < 5; consumer++) {
-            const own = queues.filter((_, index) => index === consumer % 3 || consumer > 2) as unknown as Queues
-            yield* Effect.forkChild(
-              Effect.forever(
-                Effect.gen(function* () {
-                  const taken = yield* store.take(own, 1 + random(4))
-                  if (taken.length === 0) {
-                    // Some leave, and say so.
-                    const came = yield* Effect.timeoutOption(store.ready(own), random(4) === 0 ? 2 : "1 hour")
-                    if (Option.isNone(came)) yield* store.wake(own)
-                    return
-                  }
-                  yield* pause
-                  for (const one of taken) {
-                    const side = (["near", "far"] as const)[random(4)]
-                    if (side !== undefined) yield* store.restore([one.tag], { side })
-                    else {
-                      yield* store.settle([one.tag])
-                      settled.push(stores.text(one))
-                      if (settled.length === count) Deferred.doneUnsafe(all, Effect.void)
-                    }
-                  }
-                })
-              )
-            )
-          }
-        }
-        const { store: stranger } = yield* stores.open(server.url())
-        const sources = [...links.map(({ store }) => store), stranger]
-        for (let n = 0; n < count; n++) {
-          const queue = queues[random(3)]!
-          yield* sources[random(3)]!.put(queue, [stores.put(String(n), queue, random(10))])
-          if (random(5) === 0) yield* pause
-        }
-        yield* Deferred.await(all)
-        assert.strictEqual(new Set(settled).size, count)
-      }),
-    180_000
+      }
+      const { store: stranger } = yield* stores.open(server.url())
+      const sources = [...links.map(({ store }) => store), stranger]
+      for (let n = 0; n < count; n++) {
+        const queue = queues[random(3)]!
+        yield* sources[random(3)]!.put(queue, [stores.put(String(n), queue, random(10))])
+        if (random(5) === 0) yield* pause
+      }
+      yield* Deferred.await(all)
+      assert.strictEqual(new Set(settled).size, count)
+    })
   )
 
   it.effect("is one of two on the same link for one message, and the other for the next", () =>
@@ -296,7 +287,7 @@ for n in range(int(sys.argv[2])):
         yield* store.settle((yield* store.take(["asked"], 1)).map(({ tag }) => tag))
       }
       yield* print(`without tracking p50/p95/max=${spread(took)}ms`)
-      // The quickest of them, for the machine has other things to do: who is not told looks 200 times in a second.
+      // The quickest of them, for the machine has other things to do: who is not told looks after 5 ms, and every 250 in the end.
       assert.isBelow(Math.min(...took), 500)
     })
   )

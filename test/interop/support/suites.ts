@@ -92,7 +92,7 @@ export const onEach = <E>(
         it.effect.each(checks.map(([title, check]) => ({ title, check })))(
           "$title",
           ({ check }) => Effect.tap(Effect.scoped(check), () => Effect.sync(() => void passed++)),
-          { concurrent, timeout: times(120_000, 240_000, 600_000) }
+          { concurrent, timeout: times(300_000, 600_000) }
         )
       }
     })

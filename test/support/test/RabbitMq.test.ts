@@ -38,31 +38,28 @@ const client = (url: string) =>
   )
 
 describe("RabbitMq.shared", () => {
-  it.effect(
-    "gives every layer a virtual host of its own, which goes with it",
-    () =>
-      Effect.gen(function* () {
-        const use = Effect.gen(function* () {
-          const rabbit = yield* RabbitMq
-          const { connection } = yield* client(rabbit.url())
-          const channel = yield* Effect.promise(() => connection.createChannel())
-          yield* Effect.promise(() => channel.assertQueue("mine"))
-          assert.deepStrictEqual(yield* rabbit.queues, [
-            { name: "mine", type: "classic", ready: 0, unacked: 0, consumers: 0 }
-          ])
-          return rabbit
-        }).pipe(Effect.scoped, Effect.provide(RabbitMq.shared))
-        const [one, other] = yield* Effect.all([use, use], { concurrency: "unbounded" })
-        assert.strictEqual(one.node.port, other.node.port)
-        assert.notStrictEqual(one.vhost, other.vhost)
-        const left = (yield* one.evaluate("rabbit_vhost:list_names()")) as ReadonlyArray<string>
-        assert.isFalse(left.includes(one.vhost) || left.includes(other.vhost))
-      }),
-    300_000
+  it.effect("gives every layer a virtual host of its own, which goes with it", () =>
+    Effect.gen(function* () {
+      const use = Effect.gen(function* () {
+        const rabbit = yield* RabbitMq
+        const { connection } = yield* client(rabbit.url())
+        const channel = yield* Effect.promise(() => connection.createChannel())
+        yield* Effect.promise(() => channel.assertQueue("mine"))
+        assert.deepStrictEqual(yield* rabbit.queues, [
+          { name: "mine", type: "classic", ready: 0, unacked: 0, consumers: 0 }
+        ])
+        return rabbit
+      }).pipe(Effect.scoped, Effect.provide(RabbitMq.shared))
+      const [one, other] = yield* Effect.all([use, use], { concurrency: "unbounded" })
+      assert.strictEqual(one.node.port, other.node.port)
+      assert.notStrictEqual(one.vhost, other.vhost)
+      const left = (yield* one.evaluate("rabbit_vhost:list_names()")) as ReadonlyArray<string>
+      assert.isFalse(left.includes(one.vhost) || left.includes(other.vhost))
+    })
   )
 })
 
-layer(RabbitMq.layer({ tls: true, management: true }), { timeout: 300_000 })("RabbitMq", (it) => {
+layer(RabbitMq.layer({ tls: true, management: true }))("RabbitMq", (it) => {
   it.effect("answers the protocol header, plainly and through TLS that is verified", () =>
     Effect.gen(function* () {
       const { port, tls } = (yield* RabbitMq).node
@@ -221,29 +218,26 @@ layer(RabbitMq.layer({ tls: true, management: true }), { timeout: 300_000 })("Ra
       }).pipe(Effect.scoped)
   )
 
-  it.effect(
-    "keeps what it confirmed when it is killed, and comes back at its ports",
-    () =>
-      Effect.gen(function* () {
-        const [rabbit, server] = [yield* RabbitMq, yield* RabbitMqServer]
-        const { connection, ended } = yield* client(rabbit.url())
-        const channel = yield* Effect.promise(() => connection.createConfirmChannel())
-        yield* Effect.promise(async () => {
-          await channel.assertQueue("kept", { durable: true })
-          for (let i = 0; i < 100; i++) channel.sendToQueue("kept", Buffer.from("x"), { persistent: true })
-          await channel.waitForConfirms()
-        })
-        yield* rabbit.flush
-        yield* server.kill
-        yield* ended
-        assert.strictEqual(yield* greeted(rabbit.node.port), "ECONNREFUSED")
-        assert.match((yield* Effect.flip(rabbit.queues)).message, /^erl_call ended with 1/)
-        yield* server.start
-        assert.deepStrictEqual(yield* rabbit.queues, [
-          { name: "kept", type: "classic", ready: 100, unacked: 0, consumers: 0 }
-        ])
-        assert.deepStrictEqual(yield* greeted(rabbit.node.port), start)
-      }).pipe(Effect.scoped),
-    300_000
+  it.effect("keeps what it confirmed when it is killed, and comes back at its ports", () =>
+    Effect.gen(function* () {
+      const [rabbit, server] = [yield* RabbitMq, yield* RabbitMqServer]
+      const { connection, ended } = yield* client(rabbit.url())
+      const channel = yield* Effect.promise(() => connection.createConfirmChannel())
+      yield* Effect.promise(async () => {
+        await channel.assertQueue("kept", { durable: true })
+        for (let i = 0; i < 100; i++) channel.sendToQueue("kept", Buffer.from("x"), { persistent: true })
+        await channel.waitForConfirms()
+      })
+      yield* rabbit.flush
+      yield* server.kill
+      yield* ended
+      assert.strictEqual(yield* greeted(rabbit.node.port), "ECONNREFUSED")
+      assert.match((yield* Effect.flip(rabbit.queues)).message, /^erl_call ended with 1/)
+      yield* server.start
+      assert.deepStrictEqual(yield* rabbit.queues, [
+        { name: "kept", type: "classic", ready: 100, unacked: 0, consumers: 0 }
+      ])
+      assert.deepStrictEqual(yield* greeted(rabbit.node.port), start)
+    }).pipe(Effect.scoped)
   )
 })

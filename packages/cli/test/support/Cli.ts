@@ -87,7 +87,7 @@ export const start = Effect.fnUntraced(function* (
 
 /** Asked again until somebody answers, or nobody has for long: answers are waited for a second, and a machine that has much to do takes more. */
 export const answered = (args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>): Effect.Effect<Ended> =>
-  Effect.repeat(apium(args, env), { while: ({ code }) => code === 69, times: 40 })
+  Effect.repeat(apium(args, env), { while: ({ code }) => code === 69, times: 20 })
 
 export const apium = (args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>): Effect.Effect<Ended> =>
   Effect.scoped(Effect.flatMap(start(args, env), ({ ended }) => ended))

@@ -94,5 +94,5 @@ describe("hostile octets", () => {
       if (Result.isFailure(method)) assert.instanceOf(method.failure, AmqpError)
     }
     assert.isAbove(refused, 5000)
-  }, 120_000)
+  })
 })

@@ -10,39 +10,36 @@ const budgets = (most: number) => Array.from({ length: most - 3 }, (_, index) =>
 const yielding = (budget: number) => Effect.provideService(Scheduler.MaxOpsBeforeYield, budget)
 
 describe("wherever a fiber yields", () => {
-  it.live(
-    "a consumer gets every message, though it came between its look and its wait",
-    () =>
-      Effect.forEach(
-        [1, 3].flatMap((prefetch) => budgets(60).map((budget) => ({ prefetch, budget }))),
-        ({ budget, prefetch }) =>
-          Effect.gen(function* () {
-            const { channel, name, route } = yield* world()
-            let handled = 0
-            yield* channel.consume(name, { prefetch }).pipe(
-              Stream.runForEach(({ ack }) =>
-                Effect.andThen(
-                  ack,
-                  Effect.sync(() => void handled++)
-                )
-              ),
-              yielding(budget),
-              Effect.forkScoped
-            )
-            for (let sent = 1; sent <= 30; sent++) {
-              yield* channel.publish(message("m"), route)
-              yield* Effect.repeat(Effect.yieldNow, { times: sent % 7 })
-            }
-            yield* until(() => handled === 30).pipe(
-              Effect.timeoutOrElse({
-                duration: "1 minute",
-                orElse: () => Effect.die(`${handled} of 30, prefetch ${prefetch}, a yield after ${budget}`)
-              })
-            )
-          }).pipe(Effect.scoped),
-        { discard: true }
-      ),
-    300_000
+  it.live("a consumer gets every message, though it came between its look and its wait", () =>
+    Effect.forEach(
+      [1, 3].flatMap((prefetch) => budgets(60).map((budget) => ({ prefetch, budget }))),
+      ({ budget, prefetch }) =>
+        Effect.gen(function* () {
+          const { channel, name, route } = yield* world()
+          let handled = 0
+          yield* channel.consume(name, { prefetch }).pipe(
+            Stream.runForEach(({ ack }) =>
+              Effect.andThen(
+                ack,
+                Effect.sync(() => void handled++)
+              )
+            ),
+            yielding(budget),
+            Effect.forkScoped
+          )
+          for (let sent = 1; sent <= 30; sent++) {
+            yield* channel.publish(message("m"), route)
+            yield* Effect.repeat(Effect.yieldNow, { times: sent % 7 })
+          }
+          yield* until(() => handled === 30).pipe(
+            Effect.timeoutOrElse({
+              duration: "1 minute",
+              orElse: () => Effect.die(`${handled} of 30, prefetch ${prefetch}, a yield after ${budget}`)
+            })
+          )
+        }).pipe(Effect.scoped),
+      { discard: true }
+    )
   )
 
   it.effect("a channel is closed when the broker has said so, and not five seconds later", () =>
@@ -62,45 +59,39 @@ describe("wherever a fiber yields", () => {
 })
 
 describe("who is interrupted at any step", () => {
-  it.live(
-    "of opening a channel leaves none behind",
-    () =>
-      Effect.gen(function* () {
-        const steps = yield* atEveryStep(
-          (disturbed) =>
-            Effect.gen(function* () {
-              const { connection, fake } = yield* world()
-              yield* disturbed(Effect.scoped(Effect.asVoid(connection.channel)))
-              yield* settle
-              return fake.connections()[0]!.channels
-            }).pipe(Effect.scoped),
-          (open, step) => assert.deepStrictEqual(open, [1], `step ${step}`)
-        )
-        assert.isAbove(steps, 10)
-      }),
-    300_000
+  it.live("of opening a channel leaves none behind", () =>
+    Effect.gen(function* () {
+      const steps = yield* atEveryStep(
+        (disturbed) =>
+          Effect.gen(function* () {
+            const { connection, fake } = yield* world()
+            yield* disturbed(Effect.scoped(Effect.asVoid(connection.channel)))
+            yield* settle
+            return fake.connections()[0]!.channels
+          }).pipe(Effect.scoped),
+        (open, step) => assert.deepStrictEqual(open, [1], `step ${step}`)
+      )
+      assert.isAbove(steps, 10)
+    })
   )
 
-  it.live(
-    "of consuming leaves no consumer behind",
-    () =>
-      Effect.gen(function* () {
-        const steps = yield* atEveryStep(
-          (disturbed) =>
-            Effect.gen(function* () {
-              const { channel, route } = yield* world()
-              yield* channel.queueDeclare(HubQueue.make("q"))
-              yield* channel.publish(message("1"), { ...route, routingKey: "q" })
-              yield* disturbed(Stream.runForEach(Stream.take(channel.consume("q"), 1), ({ ack }) => ack))
-              yield* settle
-              const { consumerCount } = yield* channel.queueDeclare(HubQueue.make("q"), { passive: true })
-              return consumerCount
-            }).pipe(Effect.scoped),
-          (consumers, step) => assert.strictEqual(consumers, 0, `step ${step}`)
-        )
-        assert.isAbove(steps, 10)
-      }),
-    300_000
+  it.live("of consuming leaves no consumer behind", () =>
+    Effect.gen(function* () {
+      const steps = yield* atEveryStep(
+        (disturbed) =>
+          Effect.gen(function* () {
+            const { channel, route } = yield* world()
+            yield* channel.queueDeclare(HubQueue.make("q"))
+            yield* channel.publish(message("1"), { ...route, routingKey: "q" })
+            yield* disturbed(Stream.runForEach(Stream.take(channel.consume("q"), 1), ({ ack }) => ack))
+            yield* settle
+            const { consumerCount } = yield* channel.queueDeclare(HubQueue.make("q"), { passive: true })
+            return consumerCount
+          }).pipe(Effect.scoped),
+        (consumers, step) => assert.strictEqual(consumers, 0, `step ${step}`)
+      )
+      assert.isAbove(steps, 10)
+    })
   )
 })
 

@@ -37,8 +37,7 @@ const world = Effect.gen(function* () {
   return { fake, connection }
 })
 
-const live = <A, E>(name: string, body: Effect.Effect<A, E, Scope.Scope>) =>
-  it.live(name, () => Effect.scoped(body), 300_000)
+const live = <A, E>(name: string, body: Effect.Effect<A, E, Scope.Scope>) => it.live(name, () => Effect.scoped(body))
 
 describe("RabbitMQ 4.3", () => {
   const refused = [

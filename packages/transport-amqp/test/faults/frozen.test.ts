@@ -14,77 +14,71 @@ const compute = (milliseconds: number) =>
     while (performance.now() < until);
   })
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a client that stands still", (it) => {
-  it.effect(
-    "for a heartbeat is not lost, and for three it is lost with a reason, or not at all",
-    () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        /** In seconds: so many heartbeats, and how long one is. */
-        const survives = Effect.fnUntraced(function* (heartbeats: number, heartbeat: number) {
-          const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=${heartbeat}`)
-          const channel = yield* connection.channel
-          const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
-          // As long as it takes for the broker to send a heartbeat into the pause.
-          yield* Effect.sleep(heartbeat * 500)
-          yield* compute(heartbeats * heartbeat * 1000)
-          yield* Effect.sleep("100 millis")
-          const ended = lost.pollUnsafe()
-          if (ended === undefined) yield* channel.queueDeclare(HubQueue.temporary())
-          yield* Fiber.interrupt(lost)
-          return ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended))
-        }, Effect.scoped)
-        // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
-        const half = yield* survives(0.5, 3)
-        const whole = yield* survives(1, 3)
-        const three = yield* survives(3, 1)
-        yield* Figures.print(
-          `B7 blocked 0.5 h: ${half?.message ?? "stays"}, 1 h: ${whole?.message ?? "stays"}, 3 h: ${three?.message ?? "stays"}`
-        )
-        assert.isUndefined(half)
-        assert.isUndefined(whole)
-        if (three !== undefined) assert.strictEqual(three.reason._tag, "ConnectionLost")
-      }),
-    300_000
+layer(RabbitMq.shared, { excludeTestServices: true })("a client that stands still", (it) => {
+  it.effect("for a heartbeat is not lost, and for three it is lost with a reason, or not at all", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      /** In seconds: so many heartbeats, and how long one is. */
+      const survives = Effect.fnUntraced(function* (heartbeats: number, heartbeat: number) {
+        const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=${heartbeat}`)
+        const channel = yield* connection.channel
+        const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
+        // As long as it takes for the broker to send a heartbeat into the pause.
+        yield* Effect.sleep(heartbeat * 500)
+        yield* compute(heartbeats * heartbeat * 1000)
+        yield* Effect.sleep("100 millis")
+        const ended = lost.pollUnsafe()
+        if (ended === undefined) yield* channel.queueDeclare(HubQueue.temporary())
+        yield* Fiber.interrupt(lost)
+        return ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended))
+      }, Effect.scoped)
+      // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
+      const half = yield* survives(0.5, 3)
+      const whole = yield* survives(1, 3)
+      const three = yield* survives(3, 1)
+      yield* Figures.print(
+        `B7 blocked 0.5 h: ${half?.message ?? "stays"}, 1 h: ${whole?.message ?? "stays"}, 3 h: ${three?.message ?? "stays"}`
+      )
+      assert.isUndefined(half)
+      assert.isUndefined(whole)
+      if (three !== undefined) assert.strictEqual(three.reason._tag, "ConnectionLost")
+    })
   )
 
-  it.effect(
-    "because its process is stopped for three heartbeats comes back",
-    () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        const channel = yield* (yield* Raw.connect(rabbit.url())).channel
-        yield* channel.queueDeclare(HubQueue.make("frozen"))
-        const file = yield* Program.bundle(fileURLToPath(new URL("../support/client.ts", import.meta.url)))
-        const client = yield* Program.start(file, { args: [`${rabbit.url()}?heartbeat=1`, "frozen"] })
-        yield* client.line("published 10 ")
-        const cycles = Figures.times(1, 2, 5)
-        const took: Array<number> = []
-        for (let cycle = 1; cycle <= cycles; cycle++) {
-          yield* client.signal("SIGSTOP")
-          yield* Effect.sleep("3 seconds")
-          const count = yield* Effect.map(
-            channel.queueDeclare(HubQueue.make("frozen"), { passive: true }),
-            ({ messageCount }) => messageCount
-          )
-          yield* client.signal("SIGCONT")
-          // What was under way when it stopped may count once more.
-          took.push(yield* Figures.timed(client.line(`published ${count + 5} `)))
-        }
-        yield* client.signal("SIGKILL")
-        const { lines } = yield* client.ended
-        yield* Figures.print(
-          `B7 SIGSTOP of 3 h, ${cycles} times: statuses=${lines
-            .filter((line) => line.startsWith("status"))
-            .map((line) => line.slice(7))
-            .join()}, publishing again p50/p95/max ms=${Figures.spread(took)}`
+  it.effect("because its process is stopped for three heartbeats comes back", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      const channel = yield* (yield* Raw.connect(rabbit.url())).channel
+      yield* channel.queueDeclare(HubQueue.make("frozen"))
+      const file = yield* Program.bundle(fileURLToPath(new URL("../support/client.ts", import.meta.url)))
+      const client = yield* Program.start(file, { args: [`${rabbit.url()}?heartbeat=1`, "frozen"] })
+      yield* client.line("published 10 ")
+      const cycles = Figures.times(1, 2, 5)
+      const took: Array<number> = []
+      for (let cycle = 1; cycle <= cycles; cycle++) {
+        yield* client.signal("SIGSTOP")
+        yield* Effect.sleep("3 seconds")
+        const count = yield* Effect.map(
+          channel.queueDeclare(HubQueue.make("frozen"), { passive: true }),
+          ({ messageCount }) => messageCount
         )
-        assert.deepStrictEqual(
-          lines.filter((line) => line.startsWith("unhandled")),
-          []
-        )
-        assert.isBelow(Math.max(...took), 3000 + Figures.slack)
-      }),
-    300_000
+        yield* client.signal("SIGCONT")
+        // What was under way when it stopped may count once more.
+        took.push(yield* Figures.timed(client.line(`published ${count + 5} `)))
+      }
+      yield* client.signal("SIGKILL")
+      const { lines } = yield* client.ended
+      yield* Figures.print(
+        `B7 SIGSTOP of 3 h, ${cycles} times: statuses=${lines
+          .filter((line) => line.startsWith("status"))
+          .map((line) => line.slice(7))
+          .join()}, publishing again p50/p95/max ms=${Figures.spread(took)}`
+      )
+      assert.deepStrictEqual(
+        lines.filter((line) => line.startsWith("unhandled")),
+        []
+      )
+      assert.isBelow(Math.max(...took), 3000 + Figures.slack)
+    })
   )
 })

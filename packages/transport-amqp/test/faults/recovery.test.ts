@@ -40,173 +40,159 @@ const World = Layer.unwrap(Effect.map(RabbitMq, (rabbit) => Amqp.layer(rabbit.ur
 
 const loseLink = Effect.flatMap(RabbitMq, (rabbit) => rabbit.closeConnections())
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a connection whose link was lost", (it) => {
-  it.effect(
-    "keeps its name, and its channels confirm and return as before",
-    () =>
-      Effect.gen(function* () {
-        const connection = yield* Connection
-        const rabbit = yield* RabbitMq
-        const route = { exchange: "", routingKey: "confirmed", mandatory: true }
-        yield* connection.publish(message(), route, { queues: [HubQueue.make("confirmed")] })
-        yield* loseLink
-        yield* connection.publish(message(), route)
-        const nowhere = yield* Effect.flip(connection.publish(message(), { ...route, routingKey: "nowhere" }))
-        assert.strictEqual(nowhere.reason._tag, "Returned")
-        const name = yield* rabbit.evaluate(
-          `[begin {_, _, Name} = lists:keyfind(<<"connection_name">>, 1, Properties), Name end
+layer(World, { excludeTestServices: true })("a connection whose link was lost", (it) => {
+  it.effect("keeps its name, and its channels confirm and return as before", () =>
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const rabbit = yield* RabbitMq
+      const route = { exchange: "", routingKey: "confirmed", mandatory: true }
+      yield* connection.publish(message(), route, { queues: [HubQueue.make("confirmed")] })
+      yield* loseLink
+      yield* connection.publish(message(), route)
+      const nowhere = yield* Effect.flip(connection.publish(message(), { ...route, routingKey: "nowhere" }))
+      assert.strictEqual(nowhere.reason._tag, "Returned")
+      const name = yield* rabbit.evaluate(
+        `[begin {_, _, Name} = lists:keyfind(<<"connection_name">>, 1, Properties), Name end
             || [{client_properties, Properties}, {vhost, <<"${rabbit.vhost}">>}]
                  <- rabbit_networking:connection_info_all([client_properties, vhost])]`
-        )
-        assert.deepStrictEqual(name, ["recovering"])
-      }),
-    300_000
+      )
+      assert.deepStrictEqual(name, ["recovering"])
+    })
   )
 
-  it.effect(
-    "runs the lines again that declare exchanges, bindings and queues of all kinds, and consume them",
-    () =>
-      Effect.gen(function* () {
-        const connection = yield* Connection
-        const rabbit = yield* RabbitMq
-        const source = Exchange.fanout("source", { durable: false, autoDelete: true })
-        const target = Exchange.topic("target", { durable: false, autoDelete: true })
-        const bound = HubQueue.bindTo(target, "#")
-        const queues = [
-          bound(HubQueue.make("durable")),
-          bound(HubQueue.make("passing", { durable: false, autoDelete: true })),
-          bound(HubQueue.make("own", { durable: false, exclusive: true })),
-          bound(HubQueue.temporary())
-        ]
-        const names: Array<ReadonlyArray<string>> = []
-        const received = yield* Queue.unbounded<Delivery>()
-        const lines = Effect.gen(function* () {
-          const channel = yield* connection.channel
-          yield* channel.exchangeDeclare(source)
-          names.push(yield* Topology.declare(channel, { queues }))
-          yield* channel.exchangeBind(target.name, { exchange: source, routingKey: "", arguments: {} })
-          yield* Stream.mergeAll(
-            names.at(-1)!.map((name) => channel.consume(name)),
-            { concurrency: "unbounded" }
-          ).pipe(Stream.runForEach((delivery) => Effect.andThen(delivery.ack, Queue.offer(received, delivery))))
-        }).pipe(Effect.scoped, connection.recover)
-        const running = yield* Effect.forkChild(lines)
-        const consumed = Effect.map(rabbit.consumers, (all) =>
-          all
-            .map(({ queue }) => queue)
-            .toSorted()
-            .join()
+  it.effect("runs the lines again that declare exchanges, bindings and queues of all kinds, and consume them", () =>
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const rabbit = yield* RabbitMq
+      const source = Exchange.fanout("source", { durable: false, autoDelete: true })
+      const target = Exchange.topic("target", { durable: false, autoDelete: true })
+      const bound = HubQueue.bindTo(target, "#")
+      const queues = [
+        bound(HubQueue.make("durable")),
+        bound(HubQueue.make("passing", { durable: false, autoDelete: true })),
+        bound(HubQueue.make("own", { durable: false, exclusive: true })),
+        bound(HubQueue.temporary())
+      ]
+      const names: Array<ReadonlyArray<string>> = []
+      const received = yield* Queue.unbounded<Delivery>()
+      const lines = Effect.gen(function* () {
+        const channel = yield* connection.channel
+        yield* channel.exchangeDeclare(source)
+        names.push(yield* Topology.declare(channel, { queues }))
+        yield* channel.exchangeBind(target.name, { exchange: source, routingKey: "", arguments: {} })
+        yield* Stream.mergeAll(
+          names.at(-1)!.map((name) => channel.consume(name)),
+          { concurrency: "unbounded" }
+        ).pipe(Stream.runForEach((delivery) => Effect.andThen(delivery.ack, Queue.offer(received, delivery))))
+      }).pipe(Effect.scoped, connection.recover)
+      const running = yield* Effect.forkChild(lines)
+      const consumed = Effect.map(rabbit.consumers, (all) =>
+        all
+          .map(({ queue }) => queue)
+          .toSorted()
+          .join()
+      )
+      const round = Effect.gen(function* () {
+        yield* Figures.until(Effect.map(consumed, (all) => all === names.at(-1)?.toSorted().join()))
+        yield* connection.publish(message(), { exchange: source.name, routingKey: "any" })
+        const taken = yield* Effect.forEach(queues, () => Queue.take(received))
+        assert.deepStrictEqual(taken.map(({ queue }) => queue).toSorted(), names.at(-1)!.toSorted())
+      })
+      yield* round
+      yield* loseLink
+      yield* Figures.until(Effect.sync(() => names.length >= 2))
+      yield* round
+      const [before, after] = [names[0]!, names.at(-1)!]
+      assert.deepStrictEqual(before.slice(0, 3), after.slice(0, 3))
+      assert.notStrictEqual(before[3], after[3])
+      yield* Fiber.interrupt(running)
+      // RabbitMQ deletes those that nobody consumes a moment after their consumer's goodbye.
+      yield* Figures.until(
+        Effect.map(
+          rabbit.queues,
+          (all) =>
+            all
+              .map(({ name }) => name)
+              .filter((name) => names.flat().includes(name))
+              .toSorted()
+              .join() === "durable,own"
         )
-        const round = Effect.gen(function* () {
-          yield* Figures.until(Effect.map(consumed, (all) => all === names.at(-1)?.toSorted().join()))
-          yield* connection.publish(message(), { exchange: source.name, routingKey: "any" })
-          const taken = yield* Effect.forEach(queues, () => Queue.take(received))
-          assert.deepStrictEqual(taken.map(({ queue }) => queue).toSorted(), names.at(-1)!.toSorted())
+      )
+    })
+  )
+
+  it.effect("does not bring back what was deleted, unbound or cancelled", () =>
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const rabbit = yield* RabbitMq
+      const [gone, kept] = [Exchange.fanout("gone"), Exchange.fanout("kept")]
+      const [deleted, unbound] = [HubQueue.make("deleted"), HubQueue.bindTo(kept)(HubQueue.make("unbound"))]
+      yield* connection.declare({ exchanges: [gone, kept], queues: [deleted, unbound] })
+      const consuming = yield* Effect.forkChild(Stream.runDrain(Consumer.stream([unbound])))
+      const consumers = Effect.map(rabbit.consumers, (all) => all.filter(({ queue }) => queue === "unbound").length)
+      yield* Figures.until(Effect.map(consumers, (count) => count === 1))
+      yield* Fiber.interrupt(consuming)
+      yield* connection.use((channel) =>
+        Effect.gen(function* () {
+          yield* channel.queueDelete(deleted.name)
+          yield* channel.queueUnbind(unbound.name, unbound.bindings[0]!)
+          yield* channel.exchangeDelete(gone.name)
         })
-        yield* round
-        yield* loseLink
-        yield* Figures.until(Effect.sync(() => names.length >= 2))
-        yield* round
-        const [before, after] = [names[0]!, names.at(-1)!]
-        assert.deepStrictEqual(before.slice(0, 3), after.slice(0, 3))
-        assert.notStrictEqual(before[3], after[3])
-        yield* Fiber.interrupt(running)
-        // RabbitMQ deletes those that nobody consumes a moment after their consumer's goodbye.
-        yield* Figures.until(
-          Effect.map(
-            rabbit.queues,
-            (all) =>
-              all
-                .map(({ name }) => name)
-                .filter((name) => names.flat().includes(name))
-                .toSorted()
-                .join() === "durable,own"
-          )
-        )
-      }),
-    300_000
+      )
+      yield* loseLink
+      const route = { exchange: kept.name, routingKey: "", mandatory: true }
+      const returned = yield* Effect.flip(connection.publish(message(), route))
+      assert.strictEqual(returned.reason._tag, "Returned")
+      for (const absent of [
+        connection.use((channel) => Effect.asVoid(channel.queueDeclare(deleted, { passive: true }))),
+        connection.use((channel) => channel.exchangeDeclare(gone, { passive: true }))
+      ]) {
+        const { reason } = yield* Effect.flip(absent)
+        assert.strictEqual(reason._tag === "ChannelClosed" && reason.replyCode, 404)
+      }
+      assert.strictEqual(yield* consumers, 0)
+    })
   )
 
-  it.effect(
-    "does not bring back what was deleted, unbound or cancelled",
-    () =>
-      Effect.gen(function* () {
-        const connection = yield* Connection
-        const rabbit = yield* RabbitMq
-        const [gone, kept] = [Exchange.fanout("gone"), Exchange.fanout("kept")]
-        const [deleted, unbound] = [HubQueue.make("deleted"), HubQueue.bindTo(kept)(HubQueue.make("unbound"))]
-        yield* connection.declare({ exchanges: [gone, kept], queues: [deleted, unbound] })
-        const consuming = yield* Effect.forkChild(Stream.runDrain(Consumer.stream([unbound])))
-        const consumers = Effect.map(rabbit.consumers, (all) => all.filter(({ queue }) => queue === "unbound").length)
-        yield* Figures.until(Effect.map(consumers, (count) => count === 1))
-        yield* Fiber.interrupt(consuming)
-        yield* connection.use((channel) =>
-          Effect.gen(function* () {
-            yield* channel.queueDelete(deleted.name)
-            yield* channel.queueUnbind(unbound.name, unbound.bindings[0]!)
-            yield* channel.exchangeDelete(gone.name)
-          })
+  it.effect("brings back many consumers, each once, as often as it is lost", () =>
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const rabbit = yield* RabbitMq
+      const n = Figures.times(100, 300, 1000)
+      const queues = Array.from({ length: n }, (_, index) =>
+        HubQueue.make(`many-${index}`, { durable: false, autoDelete: true })
+      )
+      const received: Array<string> = []
+      const running = yield* Effect.forkChild(
+        Effect.forEach(
+          queues,
+          (queue) =>
+            Stream.runForEach(Consumer.stream([queue], { prefetch: 1 }), (delivery) =>
+              Effect.andThen(
+                delivery.ack,
+                Effect.sync(() => void received.push(textOf(delivery)))
+              )
+            ),
+          { concurrency: "unbounded", discard: true }
         )
+      )
+      const all = Effect.map(
+        rabbit.consumers,
+        (consumers) => consumers.filter(({ queue }) => queue.startsWith("many-")).length === n
+      )
+      const took: Array<number> = []
+      for (let round = 0; round < 3; round++) {
+        yield* Figures.until(all)
         yield* loseLink
-        const route = { exchange: kept.name, routingKey: "", mandatory: true }
-        const returned = yield* Effect.flip(connection.publish(message(), route))
-        assert.strictEqual(returned.reason._tag, "Returned")
-        for (const absent of [
-          connection.use((channel) => Effect.asVoid(channel.queueDeclare(deleted, { passive: true }))),
-          connection.use((channel) => channel.exchangeDeclare(gone, { passive: true }))
-        ]) {
-          const { reason } = yield* Effect.flip(absent)
-          assert.strictEqual(reason._tag === "ChannelClosed" && reason.replyCode, 404)
-        }
-        assert.strictEqual(yield* consumers, 0)
-      }),
-    300_000
-  )
-
-  it.effect(
-    "brings back many consumers, each once, as often as it is lost",
-    () =>
-      Effect.gen(function* () {
-        const connection = yield* Connection
-        const rabbit = yield* RabbitMq
-        const n = Figures.times(100, 300, 1000)
-        const queues = Array.from({ length: n }, (_, index) =>
-          HubQueue.make(`many-${index}`, { durable: false, autoDelete: true })
-        )
-        const received: Array<string> = []
-        const running = yield* Effect.forkChild(
-          Effect.forEach(
-            queues,
-            (queue) =>
-              Stream.runForEach(Consumer.stream([queue], { prefetch: 1 }), (delivery) =>
-                Effect.andThen(
-                  delivery.ack,
-                  Effect.sync(() => void received.push(textOf(delivery)))
-                )
-              ),
-            { concurrency: "unbounded", discard: true }
-          )
-        )
-        const all = Effect.map(
-          rabbit.consumers,
-          (consumers) => consumers.filter(({ queue }) => queue.startsWith("many-")).length === n
-        )
-        const took: Array<number> = []
-        for (let round = 0; round < 3; round++) {
-          yield* Figures.until(all)
-          yield* loseLink
-          took.push(yield* Figures.timed(Figures.until(all)))
-        }
-        yield* connection.publishAll(
-          queues.map(({ name }) => [message(name), { exchange: "", routingKey: name, mandatory: true }])
-        )
-        yield* Figures.until(Effect.sync(() => received.length >= n))
-        assert.deepStrictEqual(received.toSorted(), queues.map(({ name }) => name).toSorted())
-        yield* Fiber.interrupt(running)
-        yield* Figures.print(
-          `C10 consumers=${n} of ${n} three times, back after p50/p95/max ms=${Figures.spread(took)}`
-        )
-      }),
-    300_000
+        took.push(yield* Figures.timed(Figures.until(all)))
+      }
+      yield* connection.publishAll(
+        queues.map(({ name }) => [message(name), { exchange: "", routingKey: name, mandatory: true }])
+      )
+      yield* Figures.until(Effect.sync(() => received.length >= n))
+      assert.deepStrictEqual(received.toSorted(), queues.map(({ name }) => name).toSorted())
+      yield* Fiber.interrupt(running)
+      yield* Figures.print(`C10 consumers=${n} of ${n} three times, back after p50/p95/max ms=${Figures.spread(took)}`)
+    })
   )
 })

@@ -20,68 +20,60 @@ const printed = (value: unknown): string =>
 
 const userText = (text: string) => `<<"${text}">>`
 
-layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a broker that refuses", (it) => {
-  it.effect(
-    "is asked once, though it may be asked again at a start, and the password is nowhere",
-    () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        const proxy = yield* FaultProxy.make(rabbit.node)
-        yield* rabbit.addUser("outside", canary, "nothing")
-        const where = `127.0.0.1:${proxy.port}`
-        const cases = [
-          [`amqp://nobody:${canary}@${where}/${rabbit.vhost}`, "AccessRefused", /ACCESS_REFUSED/],
-          [`amqp://outside:${canary}@${where}/none`, "VhostNotFound", /none/],
-          [`amqp://outside:${canary}@${where}/${rabbit.vhost}`, "AccessRefused", /refused for user 'outside'/]
-        ] as const
-        const logged: Array<string> = []
-        const logger = Logger.make((entry) => void logged.push(printed(entry.message), printed(entry.cause)))
-        const attempts: Array<number> = []
-        for (const [url, tag, text] of cases) {
-          const before = proxy.counts().accepted
-          const world = Amqp.layer(url, { retryOnStartup: true })
-          const exit = yield* Effect.exit(
-            Effect.provide(Effect.asVoid(Connection), world).pipe(
-              Effect.tapCause((cause) => Effect.logError("no broker", cause)),
-              Effect.provide(Logger.layer([logger]))
-            )
+layer(RabbitMq.shared, { excludeTestServices: true })("a broker that refuses", (it) => {
+  it.effect("is asked once, though it may be asked again at a start, and the password is nowhere", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      const proxy = yield* FaultProxy.make(rabbit.node)
+      yield* rabbit.addUser("outside", canary, "nothing")
+      const where = `127.0.0.1:${proxy.port}`
+      const cases = [
+        [`amqp://nobody:${canary}@${where}/${rabbit.vhost}`, "AccessRefused", /ACCESS_REFUSED/],
+        [`amqp://outside:${canary}@${where}/none`, "VhostNotFound", /none/],
+        [`amqp://outside:${canary}@${where}/${rabbit.vhost}`, "AccessRefused", /refused for user 'outside'/]
+      ] as const
+      const logged: Array<string> = []
+      const logger = Logger.make((entry) => void logged.push(printed(entry.message), printed(entry.cause)))
+      const attempts: Array<number> = []
+      for (const [url, tag, text] of cases) {
+        const before = proxy.counts().accepted
+        const world = Amqp.layer(url, { retryOnStartup: true })
+        const exit = yield* Effect.exit(
+          Effect.provide(Effect.asVoid(Connection), world).pipe(
+            Effect.tapCause((cause) => Effect.logError("no broker", cause)),
+            Effect.provide(Logger.layer([logger]))
           )
-          assert.isTrue(Exit.isFailure(exit))
-          if (!Exit.isFailure(exit)) return
-          const { reason } = Cause.squash(exit.cause) as HubError
-          assert.strictEqual(reason._tag, tag)
-          assert.match(reason.message, text)
-          assert.notInclude(printed(exit) + Cause.pretty(exit.cause) + printed(world), canary)
-          attempts.push(proxy.counts().accepted - before)
-        }
-        assert.isAbove(logged.length, 0)
-        assert.notInclude(logged.join("\n"), canary)
-        yield* proxy.until(({ live }) => live === 0)
-        yield* Figures.print(
-          `B13 credentials, no vhost, vhost refused: attempts=${attempts.join()}, passwords printed=0`
         )
-        assert.deepStrictEqual(attempts, [1, 1, 1])
-      }),
-    300_000
+        assert.isTrue(Exit.isFailure(exit))
+        if (!Exit.isFailure(exit)) return
+        const { reason } = Cause.squash(exit.cause) as HubError
+        assert.strictEqual(reason._tag, tag)
+        assert.match(reason.message, text)
+        assert.notInclude(printed(exit) + Cause.pretty(exit.cause) + printed(world), canary)
+        attempts.push(proxy.counts().accepted - before)
+      }
+      assert.isAbove(logged.length, 0)
+      assert.notInclude(logged.join("\n"), canary)
+      yield* proxy.until(({ live }) => live === 0)
+      yield* Figures.print(`B13 credentials, no vhost, vhost refused: attempts=${attempts.join()}, passwords printed=0`)
+      assert.deepStrictEqual(attempts, [1, 1, 1])
+    })
   )
 
-  it.effect(
-    "because there are too many connections is asked again, until there are not",
-    () =>
-      Effect.gen(function* () {
-        const rabbit = yield* RabbitMq
-        const limit = (count: number) =>
-          rabbit.evaluate(
-            `ok = rabbit_vhost_limit:set(${userText(rabbit.vhost)}, [{<<"max-connections">>, ${count}}], <<"test">>), ok`
-          )
-        yield* Effect.acquireRelease(limit(0), () => Effect.ignore(limit(-1)))
-        const reason = (yield* Effect.flip(Effect.scoped(Raw.connect(rabbit.url())))).reason
-        assert.strictEqual(reason._tag, "ConnectionLost")
-        assert.match(reason.message, /530 NOT_ALLOWED.*limit/)
-        yield* limit(-1)
-        yield* Effect.scoped(Raw.connect(rabbit.url()))
-      }),
-    300_000
+  it.effect("because there are too many connections is asked again, until there are not", () =>
+    Effect.gen(function* () {
+      const rabbit = yield* RabbitMq
+      const limit = (count: number) =>
+        rabbit.evaluate(
+          `ok = rabbit_vhost_limit:set(${userText(rabbit.vhost)}, [{<<"max-connections">>, ${count}}], <<"test">>), ok`
+        )
+      yield* Effect.acquireRelease(limit(0), () => Effect.ignore(limit(-1)))
+      const reason = (yield* Effect.flip(Effect.scoped(Raw.connect(rabbit.url())))).reason
+      assert.strictEqual(reason._tag, "ConnectionLost")
+      assert.match(reason.message, /530 NOT_ALLOWED.*limit/)
+      yield* limit(-1)
+      yield* Effect.scoped(Raw.connect(rabbit.url()))
+    })
   )
 
   it.effect(
@@ -111,8 +103,7 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a b
         assert.strictEqual(yield* Effect.flip(innocent.queueDeclare(HubQueue.temporary())), lost)
         assert.strictEqual(yield* Effect.flip(connection.updateSecret(Redacted.make("x"))), lost)
         assert.isTrue(lost.recoverable)
-      }),
-    300_000
+      })
   )
 
   it.effect(
@@ -150,7 +141,6 @@ layer(RabbitMq.shared, { excludeTestServices: true, timeout: "5 minutes" })("a b
         yield* channel.queueDeclare(HubQueue.make("rotated"), { passive: true })
         assert.notInclude(printed(open), canary)
         yield* Figures.print(`B15 attempts to log in=${asked}, updated in place=3, disconnects by that=0`)
-      }),
-    300_000
+      })
   )
 })

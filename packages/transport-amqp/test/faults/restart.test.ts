@@ -55,7 +55,7 @@ const restart = <E, R>(back: Effect.Effect<void, E, R>) =>
     return took
   })
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a broker that is killed", (it) => {
+layer(World, { excludeTestServices: true })("a broker that is killed", (it) => {
   it.effect(
     "has all that it confirmed, and whoever publishes meanwhile waits for its return",
     () =>

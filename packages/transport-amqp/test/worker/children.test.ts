@@ -32,44 +32,41 @@ const World = Layer.unwrap(
   Layer.provide(Layer.succeed(References.MinimumLogLevel, "Fatal"))
 )
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("children of a pool that are killed", (it) => {
-  it.effect(
-    "take their own task along and no other; one that is given back each time is dead-lettered",
-    () =>
-      Effect.gen(function* () {
-        const connection = yield* Connection
-        const deaths = times(5, 20, 200)
-        const dead = Queue.make(DeadLetter.queueOf(queue.name))
-        yield* connection.declare({ queues: [dead] })
-        const poison = yield* children.diesAgain.delay({})
-        const results = yield* Effect.forEach(
-          Array.from({ length: deaths * 10 }, (_, index) => index),
-          (index) => (index % 10 === 3 ? children.dies.delay({}) : children.lives.delay({}))
-        )
-        const exits = yield* Effect.forEach(results, ({ get }) => Effect.exit(get), { concurrency: "unbounded" })
-        const failed = exits.filter(Exit.isFailure)
-        assert.strictEqual(failed.length, deaths)
-        const failures = yield* Effect.forEach(
-          results.filter((_, index) => index % 10 === 3),
-          ({ get }) => Effect.flip(get)
-        )
-        for (const failure of failures) assert.strictEqual((failure as { excType?: string }).excType, "WorkerLostError")
-        const last = (yield* Effect.flip(poison.get)) as { excType?: string }
-        assert.strictEqual(last.excType, "TooManyDeliveries")
-        // It comes there after its result.
-        const state = yield* connection.use((channel) =>
-          Effect.repeat(Effect.all([queue, dead].map((one) => channel.queueDeclare(one, { passive: true }))), {
-            until: ([, { messageCount } = { messageCount: 0 }]) => messageCount > 0
-          })
-        )
-        yield* print(
-          `A4 n=${results.length} deaths=${deaths} failed=${failed.length} others failed=${failed.length - failures.length} left=${state[0]!.messageCount} dead=${state[1]!.messageCount}`
-        )
-        assert.deepStrictEqual(
-          state.map(({ messageCount }) => messageCount),
-          [0, 1]
-        )
-      }),
-    300_000
+layer(World, { excludeTestServices: true })("children of a pool that are killed", (it) => {
+  it.effect("take their own task along and no other; one that is given back each time is dead-lettered", () =>
+    Effect.gen(function* () {
+      const connection = yield* Connection
+      const deaths = times(5, 20, 200)
+      const dead = Queue.make(DeadLetter.queueOf(queue.name))
+      yield* connection.declare({ queues: [dead] })
+      const poison = yield* children.diesAgain.delay({})
+      const results = yield* Effect.forEach(
+        Array.from({ length: deaths * 10 }, (_, index) => index),
+        (index) => (index % 10 === 3 ? children.dies.delay({}) : children.lives.delay({}))
+      )
+      const exits = yield* Effect.forEach(results, ({ get }) => Effect.exit(get), { concurrency: "unbounded" })
+      const failed = exits.filter(Exit.isFailure)
+      assert.strictEqual(failed.length, deaths)
+      const failures = yield* Effect.forEach(
+        results.filter((_, index) => index % 10 === 3),
+        ({ get }) => Effect.flip(get)
+      )
+      for (const failure of failures) assert.strictEqual((failure as { excType?: string }).excType, "WorkerLostError")
+      const last = (yield* Effect.flip(poison.get)) as { excType?: string }
+      assert.strictEqual(last.excType, "TooManyDeliveries")
+      // It comes there after its result.
+      const state = yield* connection.use((channel) =>
+        Effect.repeat(Effect.all([queue, dead].map((one) => channel.queueDeclare(one, { passive: true }))), {
+          until: ([, { messageCount } = { messageCount: 0 }]) => messageCount > 0
+        })
+      )
+      yield* print(
+        `A4 n=${results.length} deaths=${deaths} failed=${failed.length} others failed=${failed.length - failures.length} left=${state[0]!.messageCount} dead=${state[1]!.messageCount}`
+      )
+      assert.deepStrictEqual(
+        state.map(({ messageCount }) => messageCount),
+        [0, 1]
+      )
+    })
   )
 })

@@ -6,14 +6,11 @@ import { Redis } from "../../../../test/support/Redis.ts"
 import { World } from "./World.ts"
 
 layer(World.pipe(Layer.provideMerge(Layer.merge(RabbitMq.shared, Redis.layer()))), {
-  excludeTestServices: true,
-  timeout: "5 minutes"
+  excludeTestServices: true
 })("a worker that dies on the way from its handler to the acknowledgement", (it) => {
   for (const [index, step] of completion.steps.entries()) {
-    it.effect(
-      `${step}: what follows a task that succeeded is sent, and twice only behind one that came before`,
-      () => completion.crashed("RabbitMQ", step, index + 1),
-      300_000
+    it.effect(`${step}: what follows a task that succeeded is sent, and twice only behind one that came before`, () =>
+      completion.crashed("RabbitMQ", step, index + 1)
     )
   }
 })

@@ -115,7 +115,7 @@ const empty = (queue: Queue.Queue) =>
 
 const taken = <A>(fifo: Fifo.Queue<A>) => Effect.map(Fifo.clear(fifo), (all) => [...all])
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })("a worker that counts deliveries", (it) => {
+layer(World, { excludeTestServices: true })("a worker that counts deliveries", (it) => {
   it.effect(
     "a message that comes again on a classic queue runs once, as a copy that says so, with all that it had",
     () =>

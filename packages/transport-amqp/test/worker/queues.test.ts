@@ -18,14 +18,7 @@ const World = Layer.unwrap(
   })
 ).pipe(Layer.provide(quiet), Layer.provideMerge(RabbitMq.shared))
 
-layer(World, { excludeTestServices: true, timeout: "5 minutes" })(
-  "add_consumer and cancel_consumer on RabbitMQ",
-  (it) => {
-    it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran), 300_000)
-    it.effect(
-      "of a queue where somebody else is exclusive are an answer, and stop no other",
-      () => queues.refused(ran),
-      300_000
-    )
-  }
-)
+layer(World, { excludeTestServices: true })("add_consumer and cancel_consumer on RabbitMQ", (it) => {
+  it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran))
+  it.effect("of a queue where somebody else is exclusive are an answer, and stop no other", () => queues.refused(ran))
+})

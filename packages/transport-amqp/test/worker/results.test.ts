@@ -4,21 +4,18 @@ import * as results from "../../../../test/support/fleet/results.ts"
 import { RabbitMq } from "../../../../test/support/RabbitMq.ts"
 import { World } from "./World.ts"
 
-layer(World.pipe(Layer.provideMerge(RabbitMq.shared)), { excludeTestServices: true, timeout: "5 minutes" })(
+layer(World.pipe(Layer.provideMerge(RabbitMq.shared)), { excludeTestServices: true })(
   "tasks that finish while the results' Redis",
   (it) => {
     for (const how of ["stopped", "frozen"] as const) {
       it.effect(
         `is ${how}: all results are stored when it is back, none before is acknowledged, and no task runs again`,
-        () => results.away("RabbitMQ", how),
-        300_000
+        () => results.away("RabbitMQ", how)
       )
     }
 
-    it.effect(
-      "does not come back: each says in its log that its result is lost, and the worker counts them",
-      () => results.lost("RabbitMQ"),
-      300_000
+    it.effect("does not come back: each says in its log that its result is lost, and the worker counts them", () =>
+      results.lost("RabbitMQ")
     )
   }
 )

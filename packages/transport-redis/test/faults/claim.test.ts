@@ -32,7 +32,7 @@ const drain = ({ store, sweep }: RedisStore.RedisStore, queue: string, count: nu
     return { all, redelivered }
   })
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a claim", (it) => {
+layer(Server.shared, { excludeTestServices: true })("a claim", (it) => {
   it.effect(
     "whose answer was lost with its consumer loses nothing: each message comes back once, when the lease is over",
     () =>
@@ -76,121 +76,111 @@ layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a cla
         ] as const) {
           yield* stores.until(Effect.map(server.command(command, key), (count) => count === 0))
         }
-      }),
-    180_000
+      })
   )
 
-  it.effect(
-    "whose answer was lost comes back with the next link of the same transport, before any lease is over",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const losses = times(50, 100, 500)
-        const proxy = yield* FaultProxy.make({ port: server.node.port })
-        const shared = RedisStore.shared()
-        const direct = yield* stores.open(server.url())
-        yield* direct.store.put(
-          "links",
-          numbered(losses).map((text) => stores.put(text, "links"))
+  it.effect("whose answer was lost comes back with the next link of the same transport, before any lease is over", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const losses = times(50, 100, 500)
+      const proxy = yield* FaultProxy.make({ port: server.node.port })
+      const shared = RedisStore.shared()
+      const direct = yield* stores.open(server.url())
+      yield* direct.store.put(
+        "links",
+        numbered(losses).map((text) => stores.put(text, "links"))
+      )
+      const received: Array<string> = []
+      for (let loss = 0; loss < losses; loss++) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { store } = yield* stores.open(server.url(proxy.port), {}, shared)
+            const cut = yield* proxy.cut({ direction: "down", when: seen(tag), how: "reset" })
+            yield* Effect.flip(store.take(["links"], 1))
+            yield* cut
+          })
         )
-        const received: Array<string> = []
-        for (let loss = 0; loss < losses; loss++) {
-          yield* Effect.scoped(
-            Effect.gen(function* () {
-              const { store } = yield* stores.open(server.url(proxy.port), {}, shared)
-              const cut = yield* proxy.cut({ direction: "down", when: seen(tag), how: "reset" })
-              yield* Effect.flip(store.take(["links"], 1))
-              yield* cut
-            })
-          )
-          yield* Effect.scoped(
-            Effect.gen(function* () {
-              const { store } = yield* stores.open(server.url(proxy.port), {}, shared)
-              const taken = yield* store.take(["links"], 1)
-              assert.deepStrictEqual(
-                taken.map((one) => [stores.text(one), one.redelivered]),
-                [[String(loss), true]]
-              )
-              yield* store.settle(taken.map((one) => one.tag))
-              received.push(...taken.map(stores.text))
-            })
-          )
-        }
-        yield* print(
-          `D2 losses=${losses} lost=${losses - new Set(received).size} dup=${received.length - new Set(received).size}`
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { store } = yield* stores.open(server.url(proxy.port), {}, shared)
+            const taken = yield* store.take(["links"], 1)
+            assert.deepStrictEqual(
+              taken.map((one) => [stores.text(one), one.redelivered]),
+              [[String(loss), true]]
+            )
+            yield* store.settle(taken.map((one) => one.tag))
+            received.push(...taken.map(stores.text))
+          })
         )
-        assert.deepStrictEqual(received, numbered(losses))
-        yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (count) => count === 0))
-      }),
-    180_000
+      }
+      yield* print(
+        `D2 losses=${losses} lost=${losses - new Set(received).size} dup=${received.length - new Set(received).size}`
+      )
+      assert.deepStrictEqual(received, numbered(losses))
+      yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (count) => count === 0))
+    })
   )
 
-  it.effect(
-    "is lost by kombu's way of taking, which pops and then notes: as often as it dies between",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const deaths = times(200, 400, 2000)
-        const { store } = yield* stores.open(server.url())
-        yield* store.put(
-          "popped",
-          numbered(deaths).map((text) => stores.put(text, "popped"))
-        )
-        // What kombu's channel does, as far as it gets.
-        yield* Python.run(
-          `
+  it.effect("is lost by kombu's way of taking, which pops and then notes: as often as it dies between", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const deaths = times(200, 400, 2000)
+      const { store } = yield* stores.open(server.url())
+      yield* store.put(
+        "popped",
+        numbered(deaths).map((text) => stores.put(text, "popped"))
+      )
+      // What kombu's channel does, as far as it gets.
+      yield* Python.run(
+        `
 import sys, redis
 for _ in range(int(sys.argv[2])):
     client = redis.Redis.from_url(sys.argv[1])
     client.brpop("popped", 1)
     client.connection_pool.disconnect()
 `,
-          { args: [server.url(), String(deaths)] }
-        )
-        const left = (yield* store.size("popped")) + Number(yield* server.command("HLEN", "unacked"))
-        yield* print(`D1 baseline, BRPOP and then HSET: deaths=${deaths} lost=${deaths - left}`)
-        assert.strictEqual(left, 0)
-      }),
-    180_000
+        { args: [server.url(), String(deaths)] }
+      )
+      const left = (yield* store.size("popped")) + Number(yield* server.command("HLEN", "unacked"))
+      yield* print(`D1 baseline, BRPOP and then HSET: deaths=${deaths} lost=${deaths - left}`)
+      assert.strictEqual(left, 0)
+    })
   )
 
-  it.effect(
-    "of processes that are killed loses nothing",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const kills = times(4, 8, 40)
-        const each = 500
-        const count = kills * each
-        const file = yield* Program.bundle("packages/transport-redis/test/support/consumer.ts")
-        const living = yield* stores.open(server.url())
-        const { store } = living
-        const all = numbered(count)
-        const done: Array<string> = []
-        for (let kill = 0; kill < kills; kill++) {
-          // Each finds enough, however many those before it have taken until their signal came.
-          const own = all.slice(kill * each, (kill + 1) * each)
-          yield* store.put(
-            "killed",
-            own.map((text) => stores.put(text, "killed"))
-          )
-          const consumer = yield* Program.start(file, { args: [server.url(), "killed"] })
-          yield* consumer.line("30 turns")
-          yield* consumer.signal("SIGKILL")
-          const { lines } = yield* consumer.ended
-          for (const line of lines) if (line.startsWith("done ")) done.push(...line.slice(5).split(","))
-        }
-        const rest = (yield* drain(living, "killed", count - new Set(done).size)).all
-        // What was said and not settled is at most one turn of each.
-        yield* stores.until(
-          Effect.map(Effect.andThen(living.sweep, server.command("ZCARD", "unacked_index")), (left) => left === 0)
+  it.effect("of processes that are killed loses nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const kills = times(4, 8, 40)
+      const each = 500
+      const count = kills * each
+      const file = yield* Program.bundle("packages/transport-redis/test/support/consumer.ts")
+      const living = yield* stores.open(server.url())
+      const { store } = living
+      const all = numbered(count)
+      const done: Array<string> = []
+      for (let kill = 0; kill < kills; kill++) {
+        // Each finds enough, however many those before it have taken until their signal came.
+        const own = all.slice(kill * each, (kill + 1) * each)
+        yield* store.put(
+          "killed",
+          own.map((text) => stores.put(text, "killed"))
         )
-        rest.push(...(yield* drain(living, "killed", yield* store.size("killed"))).all)
-        const effects = [...done, ...rest]
-        const lost = count - new Set(effects).size
-        yield* print(`D1 kill -9: kills=${kills} n=${count} lost=${lost} dup=${effects.length - new Set(effects).size}`)
-        assert.strictEqual(lost, 0)
-      }),
-    180_000
+        const consumer = yield* Program.start(file, { args: [server.url(), "killed"] })
+        yield* consumer.line("30 turns")
+        yield* consumer.signal("SIGKILL")
+        const { lines } = yield* consumer.ended
+        for (const line of lines) if (line.startsWith("done ")) done.push(...line.slice(5).split(","))
+      }
+      const rest = (yield* drain(living, "killed", count - new Set(done).size)).all
+      // What was said and not settled is at most one turn of each.
+      yield* stores.until(
+        Effect.map(Effect.andThen(living.sweep, server.command("ZCARD", "unacked_index")), (left) => left === 0)
+      )
+      rest.push(...(yield* drain(living, "killed", yield* store.size("killed"))).all)
+      const effects = [...done, ...rest]
+      const lost = count - new Set(effects).size
+      yield* print(`D1 kill -9: kills=${kills} n=${count} lost=${lost} dup=${effects.length - new Set(effects).size}`)
+      assert.strictEqual(lost, 0)
+    })
   )
 })

@@ -13,7 +13,7 @@ const taken = Effect.map(Metric.snapshot, (all) => {
   return (found?.state as { readonly count: number } | undefined)?.count ?? 0
 })
 
-layer(Server.shared, { excludeTestServices: true, timeout: "3 minutes" })("a message that we hold", (it) => {
+layer(Server.shared, { excludeTestServices: true })("a message that we hold", (it) => {
   it.effect(
     "and a Python worker restores is known to be gone with the next renewal, is counted, and is settled for nothing",
     () =>
@@ -43,8 +43,7 @@ channel.qos.restore_by_tag(sys.argv[2])
         assert.deepStrictEqual([stores.text(again!), again!.redelivered, again!.deliveryCount], ['"1"', true, 1])
         yield* store.settle([again!.tag, second!.tag])
         yield* stores.until(Effect.map(server.command("ZCARD", "unacked_index"), (left) => left === 0))
-      }),
-    180_000
+      })
   )
 
   it.effect(
@@ -64,8 +63,7 @@ channel.qos.restore_by_tag(sys.argv[2])
         assert.match(yield* Deferred.await(lost), /not heard of for longer than its lease of 3000 ms/)
         assert.isFalse(store.held!(held!.tag))
         yield* stores.until(Effect.map(Effect.andThen(other.sweep, other.store.size("dead")), (size) => size === 1))
-      }),
-    180_000
+      })
   )
 
   it.effect(
@@ -97,7 +95,6 @@ channel.qos.restore_by_tag(sys.argv[2])
           yield* left(2 - index)
         }
         yield* heard.open
-      }),
-    180_000
+      })
   )
 })

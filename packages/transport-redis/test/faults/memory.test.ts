@@ -40,70 +40,67 @@ const nothingHeld = Effect.flatMap(Server, (server) =>
   )
 )
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a Redis that is full", (it) => {
-  it.effect(
-    "refuses a publish with a typed failure, and is drained by its consumers to the last message",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const connection = yield* Connection
-        const queue = Queue.make("full")
-        const ledger = Ledger.make()
-        const publish = (index: number) =>
-          connection
-            .publish(Message.make(bodyOf(index)), { exchange: "", routingKey: queue.name }, { queues: [queue] })
-            .pipe(Effect.tap(() => Effect.sync(() => ledger.accepted(String(index)))))
-        const memory = yield* server.command("EVAL", "return redis.call('INFO', 'memory')", 0)
-        const used = Number(/used_memory:(\d+)/.exec(String(memory))?.[1])
-        yield* publish(0)
-        yield* server.command("CONFIG", "SET", "maxmemory", used + 4 * 1_048_576)
-        let refused = 0
-        const reasons = new Set<string>()
-        yield* Effect.forEach(
-          Array.from({ length: 2000 }, (_, index) => index + 1),
-          (index) =>
-            Effect.catchTag(publish(index), "HubError", ({ reason }) =>
-              Effect.sync(() => {
-                refused++
-                reasons.add(reason._tag)
-              })
-            ),
-          { concurrency: 50 }
-        )
-        const accepted = ledger.report().n
-        // Less than is there already.
-        const began = performance.now()
-        yield* full(
-          Effect.gen(function* () {
-            const consuming = yield* Effect.forkChild(
-              Stream.runForEach(Consumer.stream([queue], { prefetch: 100 }), (delivery) =>
-                Effect.andThen(
-                  Effect.sync(() => ledger.finished(indexOf(delivery.message))),
-                  delivery.ack
-                )
+layer(World, { excludeTestServices: true })("a Redis that is full", (it) => {
+  it.effect("refuses a publish with a typed failure, and is drained by its consumers to the last message", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const connection = yield* Connection
+      const queue = Queue.make("full")
+      const ledger = Ledger.make()
+      const publish = (index: number) =>
+        connection
+          .publish(Message.make(bodyOf(index)), { exchange: "", routingKey: queue.name }, { queues: [queue] })
+          .pipe(Effect.tap(() => Effect.sync(() => ledger.accepted(String(index)))))
+      const memory = yield* server.command("EVAL", "return redis.call('INFO', 'memory')", 0)
+      const used = Number(/used_memory:(\d+)/.exec(String(memory))?.[1])
+      yield* publish(0)
+      yield* server.command("CONFIG", "SET", "maxmemory", used + 4 * 1_048_576)
+      let refused = 0
+      const reasons = new Set<string>()
+      yield* Effect.forEach(
+        Array.from({ length: 2000 }, (_, index) => index + 1),
+        (index) =>
+          Effect.catchTag(publish(index), "HubError", ({ reason }) =>
+            Effect.sync(() => {
+              refused++
+              reasons.add(reason._tag)
+            })
+          ),
+        { concurrency: 50 }
+      )
+      const accepted = ledger.report().n
+      // Less than is there already.
+      const began = performance.now()
+      yield* full(
+        Effect.gen(function* () {
+          const consuming = yield* Effect.forkChild(
+            Stream.runForEach(Consumer.stream([queue], { prefetch: 100 }), (delivery) =>
+              Effect.andThen(
+                Effect.sync(() => ledger.finished(indexOf(delivery.message))),
+                delivery.ack
               )
             )
-            yield* Figures.until(Effect.sync(() => ledger.report().lost.length === 0)).pipe(
-              Effect.timeoutOption("1 minute")
-            )
-            const again = yield* Effect.flip(publish(-1))
-            assert.strictEqual(again.reason._tag, "OutOfMemory")
-            yield* nothingHeld
-            yield* Fiber.interrupt(consuming)
-          })
-        )
-        const took = Math.round(performance.now() - began)
-        const report = ledger.report()
-        yield* Figures.print(
-          `D9 accepted=${accepted} refused=${refused} (${[...reasons].join()}) lost=${report.lost.length} dup=${report.dup} drained in ${took} ms`
-        )
-        assert.deepStrictEqual([[...reasons], report.lost, report.dup], [["OutOfMemory"], [], 0])
-        assert.isAbove(accepted, 100)
-        assert.isAbove(refused, 100)
-        // There is room again: nothing has to be made anew.
-        yield* publish(-2)
-      }),
-    180_000
+          )
+          yield* Figures.until(Effect.sync(() => ledger.report().lost.length === 0)).pipe(
+            Effect.timeoutOption("1 minute")
+          )
+          const again = yield* Effect.flip(publish(-1))
+          assert.strictEqual(again.reason._tag, "OutOfMemory")
+          yield* nothingHeld
+          yield* Fiber.interrupt(consuming)
+        })
+      )
+      const took = Math.round(performance.now() - began)
+      const report = ledger.report()
+      yield* Figures.print(
+        `D9 accepted=${accepted} refused=${refused} (${[...reasons].join()}) lost=${report.lost.length} dup=${report.dup} drained in ${took} ms`
+      )
+      assert.deepStrictEqual([[...reasons], report.lost, report.dup], [["OutOfMemory"], [], 0])
+      assert.isAbove(accepted, 100)
+      assert.isAbove(refused, 100)
+      // There is room again: nothing has to be made anew.
+      yield* publish(-2)
+    })
   )
 
   it.effect("lets what is there be held on to, given back and restored from the dead, in its place", () =>
@@ -184,33 +181,30 @@ const Workers = Layer.unwrap(
   Layer.provide(Layer.succeed(References.MinimumLogLevel, "Fatal"))
 )
 
-layer(Workers, { excludeTestServices: true, timeout: "3 minutes" })("a worker on a Redis that is full", (it) => {
-  it.effect(
-    "goes on with what is there, keeps its results until there is room for them, and runs nothing twice",
-    () =>
-      Effect.gen(function* () {
-        const numbers = Array.from({ length: 200 }, (_, n) => n)
-        const soon = yield* Effect.forEach(numbers, (n) => count.delay({ n }), { concurrency: 50 })
-        const later = yield* Effect.forEach(
-          numbers.map((n) => n + 200),
-          (n) => count.applyAsync({ n }, { countdown: "1500 millis" }),
-          { concurrency: 50 }
-        )
-        yield* full(
-          Effect.gen(function* () {
-            const refused = yield* Effect.flip(count.delay({ n: -1 }))
-            assert.strictEqual(refused._tag === "HubError" && refused.reason._tag, "OutOfMemory")
-            yield* Effect.sleep("2500 millis")
-          })
-        )
-        const began = performance.now()
-        const results = yield* Effect.forEach([...soon, ...later], ({ get }) => get, { concurrency: "unbounded" })
-        const twice = [...runs.values()].filter((times) => times > 1).length
-        yield* Figures.print(
-          `D9 worker: n=${results.length} of which not due=${later.length} lost=${results.length - runs.size} dup=${twice}, all results there ${Math.round(performance.now() - began)} ms after there was room`
-        )
-        assert.deepStrictEqual([results, twice], [[...numbers, ...numbers.map((n) => n + 200)], 0])
-      }),
-    180_000
+layer(Workers, { excludeTestServices: true })("a worker on a Redis that is full", (it) => {
+  it.effect("goes on with what is there, keeps its results until there is room for them, and runs nothing twice", () =>
+    Effect.gen(function* () {
+      const numbers = Array.from({ length: 200 }, (_, n) => n)
+      const soon = yield* Effect.forEach(numbers, (n) => count.delay({ n }), { concurrency: 50 })
+      const later = yield* Effect.forEach(
+        numbers.map((n) => n + 200),
+        (n) => count.applyAsync({ n }, { countdown: "1500 millis" }),
+        { concurrency: 50 }
+      )
+      yield* full(
+        Effect.gen(function* () {
+          const refused = yield* Effect.flip(count.delay({ n: -1 }))
+          assert.strictEqual(refused._tag === "HubError" && refused.reason._tag, "OutOfMemory")
+          yield* Effect.sleep("2500 millis")
+        })
+      )
+      const began = performance.now()
+      const results = yield* Effect.forEach([...soon, ...later], ({ get }) => get, { concurrency: "unbounded" })
+      const twice = [...runs.values()].filter((times) => times > 1).length
+      yield* Figures.print(
+        `D9 worker: n=${results.length} of which not due=${later.length} lost=${results.length - runs.size} dup=${twice}, all results there ${Math.round(performance.now() - began)} ms after there was room`
+      )
+      assert.deepStrictEqual([results, twice], [[...numbers, ...numbers.map((n) => n + 200)], 0])
+    })
   )
 })

@@ -70,67 +70,64 @@ const poison: Readonly<Record<string, string>> = {
   "large and no base64": `'{"properties": {"delivery_tag": "t", "body_encoding": "base64"}, "body": "' .. string.rep('%', ${large}) .. '"}'`
 }
 
-layer(stores.connected(Server.layer()), { excludeTestServices: true, timeout: "3 minutes" })("a consumer", (it) => {
-  it.effect(
-    "goes on behind what it cannot read, which is put aside to the byte, with the reason",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const queue = Queue.make("poison")
-        const names = Object.keys(poison)
-        const sums: Array<string> = []
-        const received: Array<string> = []
-        const connection = yield* Connection
-        const put = (name: string) =>
-          connection.publish(Message.make(new TextEncoder().encode(name)), { exchange: "", routingKey: queue.name })
-        yield* connection.declare({ queues: [queue] })
-        for (const [name, lua] of Object.entries(poison)) {
-          const sum = yield* server.command(
-            "EVAL",
-            `local item = ${lua}; redis.call('LPUSH', KEYS[1], item); return redis.sha1hex(item)`,
-            1,
-            queue.name
-          )
-          sums.push(String(sum))
-          yield* put(name)
-        }
-        const rss = process.memoryUsage().rss
-        const consuming = yield* Effect.forkChild(
-          Consumer.run([queue], {
-            concurrency: 5,
-            handle: ({ message }) => Effect.sync(() => void received.push(new TextDecoder().decode(message.body)))
-          })
-        )
-        yield* Figures.until(Effect.sync(() => received.length >= names.length)).pipe(Effect.timeoutOption("1 minute"))
-        const aside = (yield* server.command(
+layer(stores.connected(Server.layer()), { excludeTestServices: true })("a consumer", (it) => {
+  it.effect("goes on behind what it cannot read, which is put aside to the byte, with the reason", () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const queue = Queue.make("poison")
+      const names = Object.keys(poison)
+      const sums: Array<string> = []
+      const received: Array<string> = []
+      const connection = yield* Connection
+      const put = (name: string) =>
+        connection.publish(Message.make(new TextEncoder().encode(name)), { exchange: "", routingKey: queue.name })
+      yield* connection.declare({ queues: [queue] })
+      for (const [name, lua] of Object.entries(poison)) {
+        const sum = yield* server.command(
           "EVAL",
-          `local out = {}
+          `local item = ${lua}; redis.call('LPUSH', KEYS[1], item); return redis.sha1hex(item)`,
+          1,
+          queue.name
+        )
+        sums.push(String(sum))
+        yield* put(name)
+      }
+      const rss = process.memoryUsage().rss
+      const consuming = yield* Effect.forkChild(
+        Consumer.run([queue], {
+          concurrency: 5,
+          handle: ({ message }) => Effect.sync(() => void received.push(new TextDecoder().decode(message.body)))
+        })
+      )
+      yield* Figures.until(Effect.sync(() => received.length >= names.length)).pipe(Effect.timeoutOption("1 minute"))
+      const aside = (yield* server.command(
+        "EVAL",
+        `local out = {}
 for _, item in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local line = string.find(item, '\\n', 1, true)
   out[#out + 1] = string.sub(item, 1, line - 1)
   out[#out + 1] = redis.sha1hex(string.sub(item, line + 1))
 end
 return out`,
-          1,
-          `${queue.name}.unreadable`
-        )) as ReadonlyArray<string>
-        const reasons = new Map(
-          aside.flatMap((sum, at) => (at % 2 === 1 ? [[names[sums.indexOf(sum)] ?? sum, aside[at - 1]!] as const] : []))
-        )
-        yield* Figures.print(
-          `D13 poison=${names.length} aside=${reasons.size} read behind=${received.length} lost=${names.length - new Set(received).size} large=${large / 1_048_576} MiB, resident +${Figures.mebibytes(process.memoryUsage().rss - rss)} MiB\n` +
-            [...reasons].map(([name, reason]) => `  ${name}: ${reason.slice(0, 120)}`).join("\n")
-        )
-        assert.sameMembers(received, names)
-        assert.sameMembers([...reasons.keys()], names)
-        for (const [name, reason] of reasons) {
-          assert.match(reason, /^\P{Cc}{5,300}$/u, name)
-        }
-        assert.isFalse(consuming.pollUnsafe() !== undefined)
-        yield* Fiber.interrupt(consuming)
-        yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (count) => count === 0))
-      }),
-    180_000
+        1,
+        `${queue.name}.unreadable`
+      )) as ReadonlyArray<string>
+      const reasons = new Map(
+        aside.flatMap((sum, at) => (at % 2 === 1 ? [[names[sums.indexOf(sum)] ?? sum, aside[at - 1]!] as const] : []))
+      )
+      yield* Figures.print(
+        `D13 poison=${names.length} aside=${reasons.size} read behind=${received.length} lost=${names.length - new Set(received).size} large=${large / 1_048_576} MiB, resident +${Figures.mebibytes(process.memoryUsage().rss - rss)} MiB\n` +
+          [...reasons].map(([name, reason]) => `  ${name}: ${reason.slice(0, 120)}`).join("\n")
+      )
+      assert.sameMembers(received, names)
+      assert.sameMembers([...reasons.keys()], names)
+      for (const [name, reason] of reasons) {
+        assert.match(reason, /^\P{Cc}{5,300}$/u, name)
+      }
+      assert.isFalse(consuming.pollUnsafe() !== undefined)
+      yield* Fiber.interrupt(consuming)
+      yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (count) => count === 0))
+    })
   )
 
   it.effect(
@@ -187,7 +184,6 @@ os._exit(0)
           [9007199254740993n, [], {}, 3]
         )
         yield* store.settle([last!.tag])
-      }),
-    180_000
+      })
   )
 })

@@ -39,88 +39,79 @@ redis.call('RPOP', KEYS[1])`,
     )
   })
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("a link", (it) => {
+layer(World, { excludeTestServices: true })("a link", (it) => {
   it.effect(
     `that carried ${soak.messages} messages each way, 100 unacknowledged at the most, has the heap it began with`,
     () => soak.carries,
     600_000
   )
 
-  it.effect(
-    `to a queue of ${backlog} holds no more of them for a slow consumer than he may have unacknowledged`,
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const connection = yield* Connection
-        const prefetch = 100
-        yield* fill("slow")
-        const heap = yield* Figures.heap
-        let taken = 0
-        const channel = yield* connection.channel
-        const consuming = yield* Effect.forkChild(
-          Stream.runForEach(channel.consume("slow", { prefetch }), (delivery) => {
-            taken++
-            return Effect.andThen(Effect.sleep("10 millis"), delivery.ack)
-          })
-        )
-        yield* Figures.until(Effect.sync(() => taken > 5))
-        let most = 0
-        for (let look = 0; look < Figures.times(50, 200, 1000); look++) {
-          most = Math.max(most, Number(yield* server.command("ZCARD", "unacked_index")))
-        }
-        const heavier = (yield* Figures.heap) - heap
-        yield* Fiber.interrupt(consuming)
-        yield* Figures.print(
-          `H2 backlog=${backlog} of ${size} octets, handled=${taken}, most unacknowledged=${most} of ${prefetch}, heap +${Figures.mebibytes(heavier)} MiB`
-        )
-        assert.isAtMost(most, prefetch)
-        // A message is a few objects around its octets.
-        if (Figures.growth !== Number.POSITIVE_INFINITY) assert.isBelow(heavier, 2 * prefetch * size + 2 * 1_048_576)
-        assert.isAtLeast(most, prefetch / 2)
-      }),
-    180_000
+  it.effect(`to a queue of ${backlog} holds no more of them for a slow consumer than he may have unacknowledged`, () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const connection = yield* Connection
+      const prefetch = 100
+      yield* fill("slow")
+      const heap = yield* Figures.heap
+      let taken = 0
+      const channel = yield* connection.channel
+      const consuming = yield* Effect.forkChild(
+        Stream.runForEach(channel.consume("slow", { prefetch }), (delivery) => {
+          taken++
+          return Effect.andThen(Effect.sleep("10 millis"), delivery.ack)
+        })
+      )
+      yield* Figures.until(Effect.sync(() => taken > 5))
+      let most = 0
+      for (let look = 0; look < Figures.times(50, 200, 1000); look++) {
+        most = Math.max(most, Number(yield* server.command("ZCARD", "unacked_index")))
+      }
+      const heavier = (yield* Figures.heap) - heap
+      yield* Fiber.interrupt(consuming)
+      yield* Figures.print(
+        `H2 backlog=${backlog} of ${size} octets, handled=${taken}, most unacknowledged=${most} of ${prefetch}, heap +${Figures.mebibytes(heavier)} MiB`
+      )
+      assert.isAtMost(most, prefetch)
+      // A message is a few objects around its octets.
+      if (Figures.growth !== Number.POSITIVE_INFINITY) assert.isBelow(heavier, 2 * prefetch * size + 2 * 1_048_576)
+      assert.isAtLeast(most, prefetch / 2)
+    })
   )
 
-  it.effect(
-    `to a queue of ${backlog} takes no more of them than are looked at, where none is acknowledged`,
-    () =>
-      Effect.gen(function* () {
-        const server = yield* Server
-        const connection = yield* Connection
-        yield* fill("firehose")
-        const rss = process.memoryUsage().rss
-        let taken = 0
-        const channel = yield* connection.channel
-        const consuming = yield* Effect.forkChild(
-          Stream.runForEach(channel.consume("firehose", { noAck: true }), () => {
-            taken++
-            return taken % 100 === 0 ? Effect.sleep("1 millis") : Effect.void
-          })
-        )
-        let [most, ahead] = [0, 0]
-        yield* Figures.until(
-          Effect.map(server.command("LLEN", "firehose"), (left) => {
-            ahead = Math.max(ahead, backlog - Number(left) - taken)
-            most = Math.max(most, process.memoryUsage().rss - rss)
-            return taken > backlog / 5
-          })
-        )
-        yield* Fiber.interrupt(consuming)
-        yield* Figures.print(
-          `H2 noAck backlog=${backlog} handled=${taken}, most taken and not looked at=${ahead}, resident +${Figures.mebibytes(most)} MiB at the most`
-        )
-        assert.isBelow(most, 64 * 1_048_576)
-        assert.isBelow(ahead, 4000)
-      }),
-    180_000
+  it.effect(`to a queue of ${backlog} takes no more of them than are looked at, where none is acknowledged`, () =>
+    Effect.gen(function* () {
+      const server = yield* Server
+      const connection = yield* Connection
+      yield* fill("firehose")
+      const rss = process.memoryUsage().rss
+      let taken = 0
+      const channel = yield* connection.channel
+      const consuming = yield* Effect.forkChild(
+        Stream.runForEach(channel.consume("firehose", { noAck: true }), () => {
+          taken++
+          return taken % 100 === 0 ? Effect.sleep("1 millis") : Effect.void
+        })
+      )
+      let [most, ahead] = [0, 0]
+      yield* Figures.until(
+        Effect.map(server.command("LLEN", "firehose"), (left) => {
+          ahead = Math.max(ahead, backlog - Number(left) - taken)
+          most = Math.max(most, process.memoryUsage().rss - rss)
+          return taken > backlog / 5
+        })
+      )
+      yield* Fiber.interrupt(consuming)
+      yield* Figures.print(
+        `H2 noAck backlog=${backlog} handled=${taken}, most taken and not looked at=${ahead}, resident +${Figures.mebibytes(most)} MiB at the most`
+      )
+      assert.isBelow(most, 64 * 1_048_576)
+      assert.isBelow(ahead, 4000)
+    })
   )
 
-  it.effect(
-    "that was lost a hundred times has left nothing behind",
-    () =>
-      Effect.flatMap(Server, (server) =>
-        soak.reconnects({ port: server.node.port }, (port, backoff) => Redis.layer(server.url(port), { backoff }))
-      ),
-    180_000
+  it.effect("that was lost a hundred times has left nothing behind", () =>
+    Effect.flatMap(Server, (server) =>
+      soak.reconnects({ port: server.node.port }, (port, backoff) => Redis.layer(server.url(port), { backoff }))
+    )
   )
 })

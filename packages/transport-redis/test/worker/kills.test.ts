@@ -8,7 +8,7 @@ import { lease, World } from "./World.ts"
 /** The lease, and one look for what is overdue, of three in a lease. */
 const most = lease + 1000 + slack
 
-layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true, timeout: "3 minutes" })(
+layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: true })(
   "workers that are killed",
   (it) => {
     it.effect(
@@ -18,17 +18,13 @@ layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: tru
           const { recovery } = yield* kills.killed("A2", times(6, 8, 20), 21, { lease })
           // The longest is that of a task whose next worker was killed too, before it began.
           assert.isBelow(recovery.p50, most)
-        }),
-      180_000
+        })
     )
 
-    it.effect(
-      "what a killed worker held begins again on another when its lease is over",
-      () =>
-        Effect.gen(function* () {
-          assert.isBelow(yield* kills.taken("A2", { lease }), most)
-        }),
-      180_000
+    it.effect("what a killed worker held begins again on another when its lease is over", () =>
+      Effect.gen(function* () {
+        assert.isBelow(yield* kills.taken("A2", { lease }), most)
+      })
     )
 
     it.effect(
@@ -42,8 +38,7 @@ layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: tru
             server.command("CLIENT", "KILL", "SKIPME", "yes"),
             { tasks: times(3000, 4000, 20_000), longest: 30, apart: 150 }
           )
-        ),
-      180_000
+        )
     )
   }
 )

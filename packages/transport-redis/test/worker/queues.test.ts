@@ -17,7 +17,7 @@ const World = Layer.unwrap(
   )
 ).pipe(Layer.provide(quiet), Layer.provideMerge(Server.layer()))
 
-layer(World, { excludeTestServices: true, timeout: "3 minutes" })("add_consumer and cancel_consumer on Redis", (it) => {
+layer(World, { excludeTestServices: true })("add_consumer and cancel_consumer on Redis", (it) => {
   it.effect("under load, over and over, lose no task and run none twice", () => queues.changing(ran))
 })
 
@@ -31,9 +31,6 @@ const Together = Layer.unwrap(
   })
 ).pipe(Layer.provide(Layer.succeed(References.MinimumLogLevel, "Fatal")), Layer.provideMerge(Server.layer()))
 
-layer(Together, { excludeTestServices: true, timeout: "3 minutes" })(
-  "add_consumer on Redis of a queue where somebody is exclusive",
-  (it) => {
-    it.effect("is an answer, and stops no other queue", () => queues.refused(one.ran))
-  }
-)
+layer(Together, { excludeTestServices: true })("add_consumer on Redis of a queue where somebody is exclusive", (it) => {
+  it.effect("is an answer, and stops no other queue", () => queues.refused(one.ran))
+})

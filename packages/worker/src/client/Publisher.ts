@@ -4,11 +4,12 @@
  */
 import * as Compression from "@apium/hub/Compression"
 import type { Connection } from "@apium/hub/Connection"
-import type { HubError } from "@apium/hub/HubError"
+import { HubError } from "@apium/hub/HubError"
 import * as Message from "@apium/hub/Message"
 import * as Serializer from "@apium/hub/Serializer"
 import type { Topology } from "@apium/hub/Topology"
 import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
+import * as Content from "@apium/protocol/kombu/Content"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Profile from "../Profile.ts"
@@ -70,8 +71,11 @@ export const make = (
 ): Publisher => {
   const dropped = profile.expiry === "broker"
 
-  /** By serializer, what calls without arguments have for a body, and for its type. */
-  const empties = new Map<string, Message.Message>()
+  const { effects } = serializers
+  const isJson = (serializer: string): boolean =>
+    serializer === "json" && serializers.byName.get("json") === Content.json && effects?.has("json") !== true
+  /** What calls without arguments have for a body in JSON. Another serializer may write the time into it, or a nonce. */
+  let empty: Uint8Array | undefined
 
   const message = (outgoing: Outgoing): Effect.Effect<Message.Message, HubError> => {
     const { task, compression = serializers.compression, serializer = serializers.serializer ?? "json" } = outgoing
@@ -83,19 +87,18 @@ export const make = (
       replyTo: outgoing.replyTo,
       expiration: dropped && outgoing.expiration !== undefined ? String(outgoing.expiration) : undefined
     }
-    // FAST: the same octets each time, and a tenth of what a send costs. What is signed is signed anew.
-    const empty = compression === undefined && isEmpty(task) && serializers.effects?.has(serializer) !== true
-    const known = empty ? empties.get(serializer) : undefined
-    if (known !== undefined) {
-      const { contentEncoding, contentType } = known.properties
-      return Effect.succeed(Message.make(known.body, { ...properties, contentType, contentEncoding }, headers))
+    // FAST: the same octets each time, and a tenth of what a send costs.
+    const same = compression === undefined && isEmpty(task) && isJson(serializer)
+    if (same && empty !== undefined) {
+      const { contentEncoding, contentType } = Content.json
+      return Effect.succeed(Message.make(empty, { ...properties, contentType, contentEncoding }, headers))
     }
     const body = TaskMessage.encodeBody(task.args, task.kwargs, task.embed)
     const written = Serializer.encodeWith(serializers, body, { serializer, compression, headers, properties })
     if (compression !== undefined) return Effect.provideService(written, Compression.Compressions, compressions)
-    return empty
+    return same
       ? Effect.mapEager(written, (message) => {
-          empties.set(serializer, message)
+          empty = message.body
           return message
         })
       : written
@@ -164,13 +167,19 @@ export const make = (
     error: HubError
   ): Effect.Effect<void, HubError> => {
     if (retry === false) return Effect.fail(error)
-    let rest = batch
+    let rest = batch.map((one, place) => ({ one, place }))
     const left = ({ unsent }: HubError) => {
       // What the broker has taken would run twice.
-      if (unsent !== undefined) rest = unsent.map((place) => rest[place]!)
-      return send(rest, topology, false)
+      if (unsent !== undefined) rest = unsent.map((at) => rest[at]!)
+      const again = rest.map(({ one }) => one)
+      return send(again, topology, false)
     }
-    return PublishRetry.retrying(left, retry === true ? {} : retry, error)
+    /** Whoever sends what is left himself knows the places of the whole. */
+    const placed = (error: HubError): HubError =>
+      error.unsent === undefined
+        ? error
+        : new HubError({ reason: error.reason, unsent: error.unsent.map((at) => rest[at]!.place) })
+    return Effect.mapError(PublishRetry.retrying(left, retry === true ? {} : retry, error), placed)
   }
 
   const topology = (batch: ReadonlyArray<Outgoing>): Topology => {

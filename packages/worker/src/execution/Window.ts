@@ -10,7 +10,7 @@
  *
  * Tasks that wait for their rate limit, or for others of their own task, do not count either (up to 1,000): they hold up
  * nobody else's. Tasks that outlived the link they came on have slots, too, and their messages come again: the window is smaller by them
- * until they end (Celery's `worker_enable_prefetch_count_reduction`).
+ * until they are here or the tasks end (Celery's `worker_enable_prefetch_count_reduction`).
  */
 export type Fetch = "prefetch" | "exact"
 
@@ -18,7 +18,7 @@ export interface Load {
   readonly concurrency: number
   /** Running, and acknowledged before they ran. */
   readonly early: number
-  /** Running, and of a link that is lost. */
+  /** Running, and of a link that is lost: those whose messages are to come again. */
   readonly orphans: number
   /** Held until they are due. */
   readonly held: number

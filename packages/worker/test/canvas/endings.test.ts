@@ -451,8 +451,7 @@ describe("a long one", () => {
       for (let at = sent.parent; Option.isSome(at); at = at.value.parent as typeof at) depth++
       assert.strictEqual(depth, 9_999)
       console.log(`10,000 steps sent in ${Math.round(performance.now() - began)} ms`)
-    }),
-    120_000
+    })
   )
 
   test(
@@ -464,8 +463,7 @@ describe("a long one", () => {
       console.log(`10,000 parts sent in ${Math.round(performance.now() - began)} ms`)
       assert.lengthOf(yield* takeAll("celery"), 10_000)
       assert.isString(sent.id)
-    }),
-    120_000
+    })
   )
 
   test(
@@ -478,8 +476,7 @@ describe("a long one", () => {
       const sent = yield* Canvas.delay(Signature.fromWire(signature))
       console.log(`60 chords in chords sent in ${Math.round(performance.now() - began)} ms`)
       assert.isString(sent.id)
-    }),
-    120_000
+    })
   )
 
   test(
@@ -489,8 +486,7 @@ describe("a long one", () => {
       const link = Wire.chain(Array.from({ length: 10_000 }, () => Wire.make("proj.nobody")))
       const sent = yield* add.applyAsync({ x: 1, y: 1 }, { link: Signature.fromWire(link) })
       assert.strictEqual(yield* soon(sent.get), 2)
-    }),
-    120_000
+    })
   )
 })
 

@@ -396,8 +396,16 @@ describe("what cannot be sent", () => {
     encode: () => Effect.sync(() => Uint8Array.of(++signatures)),
     decode: () => Effect.succeed(undefined)
   }
+  let nonce = 0
+  const sealing: Content.Serializer = {
+    name: "sealed",
+    contentType: "application/x-sealed",
+    contentEncoding: "binary",
+    encode: () => Uint8Array.of(++nonce),
+    decode: () => undefined
+  }
   const written: Serializer.Registry = {
-    ...Content.registry([Content.json, msgpack]),
+    ...Content.registry([Content.json, msgpack, sealing]),
     effects: new Map([[signing.name, signing]])
   }
 
@@ -425,6 +433,16 @@ describe("what cannot be sent", () => {
         messages.slice(0, 6).map(({ properties }) => properties.contentType),
         Array.from({ length: 2 }, () => ["application/json", "application/x-msgpack", "application/data"]).flat()
       )
+    }).pipe(Effect.provide(Layer.provide(Client.layerWith({}), Layer.succeed(Serializer.Serializers, written))))
+  )
+
+  test(
+    "calls without arguments are written anew by a serializer of one's own, which may not write the same twice",
+    Effect.gen(function* () {
+      const client = yield* Client
+      for (const x of [1, 2]) yield* client.sendTask(`t${x}`, [], {}, { serializer: sealing.name })
+      const bodies = (yield* takeAll("celery")).map(({ message }) => message.body[0])
+      assert.deepStrictEqual(bodies, [1, 2])
     }).pipe(Effect.provide(Layer.provide(Client.layerWith({}), Layer.succeed(Serializer.Serializers, written))))
   )
 

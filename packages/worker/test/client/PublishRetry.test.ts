@@ -169,6 +169,26 @@ describe("a batch of which the broker does not take a part for the moment", () =
       )
     )
   )
+
+  it.effect("is said, when it is given up, by its places among all that were sent", () =>
+    Effect.gen(function* () {
+      const script = yield* Script
+      const client = yield* Client
+      script.answers = [part(1, 2, 4), part(0, 2)]
+      const add = Task.make("proj.add", { params: { x: Schema.Number } })
+      const payloads = [0, 1, 2, 3, 4].map((x) => ({ x }))
+      const error = yield* Effect.flip(client.sendAll(add, payloads, { retryPolicy: { maxRetries: 1 } }))
+      assert.deepStrictEqual(error._tag === "HubError" ? error.unsent : error, [1, 4])
+    }).pipe(
+      Effect.provide(
+        Client.layer.pipe(
+          Layer.provideMerge(Connection.layer),
+          Layer.provideMerge(Scripted),
+          Layer.provide(MemoryBackend.layer)
+        )
+      )
+    )
+  )
 })
 
 describe("a batch whose tasks have policies of their own", () => {

@@ -237,7 +237,6 @@ describe("mutated task messages", () => {
         Effect.provideService(References.MinimumLogLevel, "None"),
         Effect.provide(Logger.layer([])),
         guarded
-      ),
-    120_000
+      )
   )
 })

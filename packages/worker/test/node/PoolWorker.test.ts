@@ -4,12 +4,10 @@ import * as HubQueue from "@apium/hub/Queue"
 import { Decimal, LocalDate, LocalTime, PyDateTime, Uuid } from "@apium/protocol/kombu/Json"
 import { Client, Control, MemoryBackend, type Task, Tasks, Worker } from "@apium/worker"
 import { layerProcessPool, layerThreadPool } from "@apium/worker/node"
-import { assert, layer, vi } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import * as tasks from "./fixtures/tasks.ts"
 import { module } from "./support/Jobs.ts"
-
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 const Registered = Layer.mergeAll(
   Layer.empty,

@@ -1,5 +1,5 @@
 import { layerProcessPool } from "@apium/worker/node"
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
@@ -8,9 +8,6 @@ import { fixture, lost, lostText, module, run, runtime, start, success, where } 
 import { times } from "../../../../test/support/Times.ts"
 import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
-
-// A process loads all of Effect from its sources: a third of a second of processor time, and these tests start hundreds.
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 suite("process", layerProcessPool)
 

@@ -1,7 +1,7 @@
 import * as ChildPool from "@apium/worker/execution/pools/ChildPool"
 import { layerThreadPool } from "@apium/worker/node"
 import * as workerThreads from "@apium/worker/node/workerThreads"
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import * as Threads from "node:worker_threads"
 import * as tasks from "./fixtures/tasks.ts"
@@ -9,9 +9,6 @@ import { lost, module, run, runtime, success } from "./support/Jobs.ts"
 import { times } from "../../../../test/support/Times.ts"
 import { killing, quietly } from "./support/Killing.ts"
 import { suite } from "./support/PoolSuite.ts"
-
-// A thread loads all of Effect from its sources: a fifth of a second of processor time, and these tests start hundreds.
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 suite("thread", layerThreadPool)
 

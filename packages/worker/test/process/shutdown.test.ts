@@ -66,7 +66,7 @@ layer(Bundle.layer, { excludeTestServices: true })("a worker process", (it) => {
         const sum = (of: (books: Books) => number) => runs.reduce((total, books) => total + of(books), 0)
         const beyond = runs.map(({ took, longest }) => took - longest)
         // RELIABILITY A5, on a machine with other things to do: half of them say what the worker takes, all of them that none hangs.
-        assert.isAtMost(percentile(beyond, 0.5), 1000)
+        assert.isAtMost(percentile(beyond, times(0.5, 0.5, 0.95)), 1000)
         assert.isAtMost(percentile(beyond, 1), 30_000)
         console.log(
           [

@@ -126,8 +126,7 @@ describe("taking tasks", () => {
       yield* Deferred.await(done)
       yield* settle
       assert.strictEqual(yield* waiting("celery"), 0)
-    }),
-    120_000
+    })
   )
 
   test(
@@ -631,7 +630,6 @@ describe("layers", () => {
       assert.deepStrictEqual(yield* tasks.names, [])
       assert.strictEqual(yield* consumers("celery"), 0)
       assert.strictEqual(yield* waiting("celery"), 0)
-    }),
-    120_000
+    })
   )
 })

@@ -181,8 +181,8 @@ const SlowWorld = Client.layer.pipe(
   Layer.provideMerge(Layer.sync(Faults, none))
 )
 
-export const test = <A, E>(name: string, effect: Effect.Effect<A, E, World | Faults | Scope.Scope>, timeout?: number) =>
-  it.effect(name, () => Random.withSeed(Effect.provide(Effect.scoped(effect), SlowWorld), name), timeout)
+export const test = <A, E>(name: string, effect: Effect.Effect<A, E, World | Faults | Scope.Scope>) =>
+  it.effect(name, () => Random.withSeed(Effect.provide(Effect.scoped(effect), SlowWorld), name))
 
 /** From now on no verb is through at once. */
 export const asynchronous = Effect.map(Faults, (faults) => {

@@ -32,8 +32,8 @@ export const World = Client.layer.pipe(
 export type World = Layer.Success<typeof World>
 
 /** What the test starts ends before the world does. Chance (the pauses before a new link) is the same every time. */
-export const test = <A, E>(name: string, effect: Effect.Effect<A, E, World | Scope.Scope>, timeout?: number) =>
-  it.effect(name, () => Random.withSeed(Effect.provide(Effect.scoped(effect), World), name), timeout)
+export const test = <A, E>(name: string, effect: Effect.Effect<A, E, World | Scope.Scope>) =>
+  it.effect(name, () => Random.withSeed(Effect.provide(Effect.scoped(effect), World), name))
 
 /** Lets every fiber run that can. */
 export const settle = Effect.repeat(Effect.yieldNow, { times: 50 })

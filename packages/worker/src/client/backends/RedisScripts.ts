@@ -78,11 +78,11 @@ end
 return 1`
 })
 
-/** The member that was added with this token is none, if it still was one. */
+/** The member that was added with this token is none, if it still was one. A count that has expired would be -1, and for ever. */
 export const takeBack = Redis.script((keys: ChordKeys, token: string) => [...keys, token], {
   numberOfKeys: 4,
   lua: `
-if redis.call('HDEL', KEYS[4], 'add:' .. ARGV[1]) == 1 then redis.call('DECR', KEYS[2]) end
+if redis.call('HDEL', KEYS[4], 'add:' .. ARGV[1]) == 1 and redis.call('EXISTS', KEYS[2]) == 1 then redis.call('DECR', KEYS[2]) end
 return 1`
 })
 
