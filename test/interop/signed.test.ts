@@ -83,6 +83,7 @@ def changed(change):
     registry.register("auth", serializer.serialize, None, "application/data", "utf-8")
     return sent()
 separator = chr(0) + chr(1)
+app.conf.broker_transport_options = {"confirm_publish": True}
 print(json.dumps({
     "unsigned": sent("json"),
     "a stranger": signed("stranger"),

@@ -200,7 +200,7 @@ layer(World, together)("a task that is not due, with Python", (it) => {
         const code = `
 import time
 from celery import Celery
-app = Celery("peer", broker="${url}")
+app = Celery("peer", broker="${url}", broker_transport_options={"confirm_publish": True})
 due = time.time() * 1000 + 2500
 app.send_task("delayed.note", kwargs={"index": 1, "due": due}, countdown=2.5, queue="${queue.name}", ignore_result=True)
 app.send_task("delayed.note", kwargs={"index": 2, "due": due + 1500}, countdown=4, queue="${queue.name}", ignore_result=True)`
