@@ -92,7 +92,8 @@ for (const name of names) {
   runOnEach(name, `${name}.mjs`)
 }
 
-// Only now the optional peers, for nothing above may need them. With them every public module has to load, save those for workerd alone.
+// Only now the optional peers, for nothing above may need them. With them every public module has to load, save those for workerd alone,
+// and those that only a pool's child can load.
 const peers = names.flatMap((name) => {
   const { peerDependencies, peerDependenciesMeta = {} } = json(path.join(root, "packages", name, "package.json"))
   return Object.keys(peerDependenciesMeta).map((peer) => `${peer}@${peerDependencies[peer]}`)
@@ -104,7 +105,7 @@ for (const name of names) {
     .filter(([, target]) => target === null)
     .map(([subpath]) => subpath.replace(/^\.\//, "").replace(/\*$/, ""))
   const files = list(path.join(installed, "dist"), ".js").filter(
-    (file) => !/^workerd\b/.test(file) && !closed.some((prefix) => file.startsWith(prefix))
+    (file) => !/^(?:workerd|node\/(?:process|thread))\b/.test(file) && !closed.some((prefix) => file.startsWith(prefix))
   )
   const imports = files.map((file) => `await import("@apium/${name}/${file}")`)
   fs.writeFileSync(

@@ -73,11 +73,15 @@ app.late = [app.send_task("proj.late", (n, 0.02 + n % 7 / 100), queue="late") fo
             yield* worker.signal("SIGTERM")
             yield* over(worker)
           }
-          const twice = began.length - new Set(began).size
+          const ran = new Set(began)
+          const twice = began.length - ran.size
           yield* print(
             `late acks, Python's client and our workers on ${name}: lost=0 n=${many} kills=${kills} begun again=${twice}`
           )
-          assert.strictEqual(new Set(began).size, many)
+          assert.deepStrictEqual(
+            Array.from({ length: many }, (_, n) => `began ${n}`).filter((line) => !ran.has(line)),
+            []
+          )
         }),
       limit
     )
@@ -99,7 +103,15 @@ app.late = [app.send_task("proj.late", (n, 0.02 + n % 7 / 100), queue="late") fo
               task_acks_late: true,
               task_reject_on_worker_lost: true,
               worker_prefetch_multiplier: 2,
-              ...(onRedis ? { broker_transport_options: { visibility_timeout: visibility / 1000 } } : {})
+              // Who is killed while he looks for what is overdue keeps the others from looking: for five minutes, if not told otherwise.
+              ...(onRedis
+                ? {
+                    broker_transport_options: {
+                      visibility_timeout: visibility / 1000,
+                      unacked_mutex_expire: visibility / 1000
+                    }
+                  }
+                : {})
             })
           },
           { args: ["-Q", "lost", "-n", `w${crypto.randomUUID().slice(0, 8)}@here`] }

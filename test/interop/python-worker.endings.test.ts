@@ -4,7 +4,7 @@ import { Client } from "@apium/worker/client/Client"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import { assert } from "@effect/vitest"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
-import { failure, get, inTime, knownRevoked } from "./support/asked.ts"
+import { failure, get, inTime, knownRevoked, limited } from "./support/asked.ts"
 import { exhausted, ignores, order, OutOfStock, patient, rejects } from "./support/python.ts"
 import * as PythonWorker from "./support/PythonWorker.ts"
 import { type Check, onEach } from "./support/suites.ts"
@@ -35,7 +35,7 @@ const everywhere: Readonly<Record<string, Check>> = {
     assert.deepStrictEqual([error.excType, error.excMessage], ["KeyError", ["again"]])
   }),
   "a soft time limit that the task catches": Effect.map(
-    get(patient.applyAsync({ seconds: 600 }, { softTimeLimit: "1 second" })),
+    limited((softTimeLimit) => get(patient.applyAsync({ seconds: 600 }, { softTimeLimit }))),
     (value) => assert.strictEqual(value, "in time")
   ),
   "revoked before it began": Effect.gen(function* () {
@@ -75,7 +75,7 @@ const everywhere: Readonly<Record<string, Check>> = {
 
 const stored: Readonly<Record<string, Check>> = {
   "a soft time limit": Effect.map(
-    failure(sleep.applyAsync({ seconds: 600 }, { softTimeLimit: "1 second" })),
+    limited((softTimeLimit) => failure(sleep.applyAsync({ seconds: 600 }, { softTimeLimit }))),
     ({ excType, excModule }) =>
       assert.deepStrictEqual([excType, excModule], ["SoftTimeLimitExceeded", "billiard.exceptions"])
   ),

@@ -103,7 +103,8 @@ for name in ${JSON.stringify(names)}:
               scope
             ).pipe(Effect.map((context) => Context.get(context, Client))),
           ask: (prefix, code, args = []) =>
-            Python.run(`${routing.app(prefix)}\n${code}\nprint(json.dumps(answer))`, { env, args }).pipe(
+            // Confirmed: what nobody answers is with the broker before its sender leaves.
+            Python.run(`${routing.app(prefix)}\n${confirmed}\n${code}\nprint(json.dumps(answer))`, { env, args }).pipe(
               Effect.map((printed) => JSON.parse(printed.trim().split("\n").at(-1)!) as unknown),
               Effect.orDie
             )
@@ -112,6 +113,8 @@ for name in ${JSON.stringify(names)}:
       return Layer.mergeAll(Layer.effect(Both, both), ...ours)
     })
   )
+
+const confirmed = `app.conf.broker_transport_options = {"confirm_publish": True}`
 
 /** Python's sends, all of them first, and what their worker says. */
 const pythonSends = `
@@ -221,15 +224,13 @@ answer = None`
         const tokens = ["by route", "by queue", "by exchange", "from Python"]
         for (const token of tokens) yield* everywhere(token)
         const ourOwn = ["undeclared", "by its route"]
-        yield* until(() =>
-          ["ts1@routing", "ts2@routing"].every((node) => ourOwn.every((token) => ran(node, token) > 0))
-        )
-        // What comes behind them on the same way: by now nothing of them is to come.
-        yield* send("last")
-        yield* everywhere("last")
         // Python's workers on Redis hear neither what was undeclared nor what has no key, as a route to queue and exchange makes it.
         const deaf = (node: string, token: string) =>
           broker === "Redis" && node === "py@routing" && ourOwn.includes(token)
+        yield* until(() => nodes.every((node) => ourOwn.every((token) => deaf(node, token) || ran(node, token) > 0)))
+        // What comes behind them on the same way: by now nothing of them is to come.
+        yield* send("last")
+        yield* everywhere("last")
         for (const node of nodes) {
           for (const token of [...tokens, ...ourOwn, "last"]) {
             assert.strictEqual(ran(node, token), deaf(node, token) ? 0 : 1, `${token} on ${node}`)

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
-import { transformSync } from "esbuild"
+import { buildSync, transformSync } from "esbuild"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -43,6 +43,23 @@ const compiled = (name: string): string => {
   return file
 }
 
+/** A worker's program and all that it needs in one file, by the command of docs/deploy.md. */
+const bundled = (name: string): string => {
+  const outfile = path.join(root, "bench", "node_modules", ".cache", `${name}.mjs`)
+  buildSync({
+    entryPoints: [path.join(import.meta.dirname, `${name}.ts`)],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    banner: {
+      js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url)'
+    },
+    logLevel: "error"
+  })
+  return outfile
+}
+
 const pythons = (): string => {
   const folder = mkdtempSync(path.join(tmpdir(), "apium-bench-"))
   Bench.atEnd(async () => rmSync(folder, { recursive: true }))
@@ -52,12 +69,17 @@ const pythons = (): string => {
 
 type Command = (urls: Urls) => ReadonlyArray<string>
 
-const commands: Readonly<Record<"apium" | "bullmq" | "celery", () => Command>> = {
+const commands: Readonly<Record<"apium" | "bullmq" | "bundle" | "celery", (broker: Broker) => Command>> = {
   apium: () => {
     build()
     const app = compiled("apium.app")
     const main = path.join(root, "packages/cli/dist/main.js")
     return ({ broker }) => [process.execPath, main, "worker", "-A", app, "-b", broker]
+  },
+  bundle: (broker) => {
+    build()
+    const file = bundled(`apium.${broker}`)
+    return (urls) => [process.execPath, file, urls.broker]
   },
   bullmq: () => {
     const app = compiled("bullmq.app")
@@ -93,16 +115,17 @@ const bullmqs = ({ redis }: Urls): Sender => {
   return { send: () => jobs.add("bench.mark", {}), stop: () => jobs.close() }
 }
 
-/** `flags` come behind the command. */
+/** `bundle` is ours, too. `flags` come behind the command. */
 export const launching = (
   name: string,
-  peer: Exclude<Peer, "channel" | "socket">,
+  what: keyof typeof commands,
   broker: Broker,
   flags: ReadonlyArray<string> = []
 ): Bench.Contestant => ({
   name,
   start: async () => {
-    const command = commands[peer]()
+    const peer: Peer = what === "bundle" ? "apium" : what
+    const command = commands[what](broker)
     const own = await place(broker, peer)
     const sender = peer === "bullmq" ? bullmqs(own.urls) : await ours(own.urls)
     const env = { BENCH_BROKER: own.urls.broker, PYTHONUNBUFFERED: "1", PYTHONNOUSERSITE: "1" }

@@ -197,7 +197,11 @@ describe("settling", () => {
           return yield* Stream.runCollect(Stream.take(channel.consume("q"), 100))
         })
       )
-      assert.isTrue(again.every(({ redelivered }) => redelivered))
+      const first = again.filter(({ redelivered }) => !redelivered)
+      assert.deepStrictEqual(
+        first.map(({ message }) => new TextDecoder().decode(message.body)),
+        []
+      )
     }).pipe(Effect.scoped, Effect.provide(recorded))
   )
 

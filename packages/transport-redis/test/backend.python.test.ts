@@ -3,12 +3,15 @@ import { ResultBackend } from "@apium/worker"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
 import { message } from "../../../test/support/BackendSuite.ts"
+import { Redis as Server } from "../../../test/support/Redis.ts"
 import { failure, python, World } from "./support/celery.ts"
+import * as stores from "./support/stores.ts"
 
 layer(World, { excludeTestServices: true })("with Python's Celery", (it) => {
   it.effect("every kind of result that its worker stores is read here", () =>
     Effect.gen(function* () {
       const backend = yield* ResultBackend
+      const server = yield* Server
       const states = (id: string) =>
         Effect.forkChild(
           Stream.runCollect(
@@ -17,6 +20,15 @@ layer(World, { excludeTestServices: true })("with Python's Celery", (it) => {
           { startImmediately: true }
         )
       const watching = [yield* states("p-progress"), yield* states("p-again")]
+      // A state on the way is published, and overwritten by the next: who is not there yet never hears of it.
+      const listeners = server.command(
+        "PUBSUB",
+        "NUMSUB",
+        ...["p-progress", "p-again"].map((id) => `celery-task-meta-${id}`)
+      )
+      yield* stores.until(
+        Effect.map(listeners, (all) => [1, 3].every((at) => (all as ReadonlyArray<unknown>)[at] === 1))
+      )
       yield* python(`
 app.control.broadcast("revoke", arguments={"task_id": "p-revoked"}, destination=["py@here"], reply=True, timeout=60)
 for task, args in ((progress, ()), (again, ()), (add, (2, 3)), (bad, ()), (text, (7000,)), (parent, ())):

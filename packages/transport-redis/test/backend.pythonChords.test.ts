@@ -7,6 +7,7 @@ import { Effect, Option } from "effect"
 import { part } from "../../../test/support/BackendSuite.ts"
 import { Redis as Server } from "../../../test/support/Redis.ts"
 import { failure, python, World } from "./support/celery.ts"
+import * as stores from "./support/stores.ts"
 
 layer(World, { excludeTestServices: true })("a chord with Python's Celery", (it) => {
   /** A chord of six: the even parts are for its worker, the odd ones for ours. */
@@ -22,8 +23,12 @@ print(json.dumps({"group": sent.parent.id, "body": sent.id, "parts": [r.id for r
   it.effect("a chord whose other half its worker counted is fired here, once, with all results in order", () =>
     Effect.gen(function* () {
       const backend = yield* ResultBackend
+      const server = yield* Server
       const { body, group, parts } = yield* chordOf("py")
       for (const index of [0, 2, 4]) assert.strictEqual((yield* backend.wait(parts[index]!)).result, index * 2)
+      // Celery stores a result first, and counts the part then: who counts last fires.
+      const counted = server.command("ZCARD", `celery-taskset-meta-${group}.j`)
+      yield* stores.until(Effect.map(counted, (count) => count === 3))
       const fired: Array<unknown> = []
       const count = (index: number, result: number | string) =>
         backend.chords.count(part(group, index, { taskId: parts[index]!, result }), (parts) =>

@@ -117,6 +117,20 @@ layer(Server.layer({ password, tls: true }), { excludeTestServices: true })("the
       assert.include(silent.message, "no answer within 5000 ms")
     })
   )
+
+  it.effect("does not take it for a server's silence when its own process stood still", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Server
+      const until = performance.now() + 5500
+      // Behind the first packet, and before anything can be read.
+      setTimeout(() => {
+        while (performance.now() < until);
+      })
+      yield* Effect.scoped(Effect.flatMap(Transport, ({ connect }) => connect)).pipe(
+        Effect.provide(Redis.layerTransport(url()))
+      )
+    })
+  )
 })
 
 /** Logs everybody in, and says nothing to the first command behind that. */

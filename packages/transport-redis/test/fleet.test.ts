@@ -31,6 +31,7 @@ layer(Server.layer(), { excludeTestServices: true })("a queue of tasks", (it) =>
     Effect.gen(function* () {
       const server = yield* Server
       const count = 100
+      let sent = 2 * count
       const ours: Array<number> = []
       const theirs = yield* Python.worker({ code: app, args: ["--pool", "solo"], env: { BROKER: server.url() } })
       const noted = () =>
@@ -70,6 +71,12 @@ for n in range(int(sys.argv[2]), 2 * int(sys.argv[2])):
         yield* stores
           .until(Effect.sync(() => ours.length + noted().length >= count * 2))
           .pipe(Effect.timeoutOption("2 minutes"))
+        // Where one of the two was held up, the other has run them all: it gets more, until it has run some.
+        while (Math.min(ours.length, noted().length) === 0) {
+          const n = sent++
+          yield* client.send(note, { n })
+          yield* stores.until(Effect.sync(() => ours.includes(n) || noted().includes(n)))
+        }
         // Once each, and no more of them is anywhere.
         yield* stores.until(Effect.map(server.command("HLEN", "unacked"), (held) => held === 0))
       }).pipe(
@@ -86,12 +93,11 @@ for n in range(int(sys.argv[2]), 2 * int(sys.argv[2])):
         )
       )
       const all = [...ours, ...noted()].toSorted((one, other) => one - other)
-      console.log(`fleet n=${count * 2} ours=${ours.length} theirs=${noted().length}`)
+      console.log(`fleet n=${sent} ours=${ours.length} theirs=${noted().length}`)
       assert.deepStrictEqual(
         all,
-        Array.from({ length: count * 2 }, (_, n) => n)
+        Array.from({ length: sent }, (_, n) => n)
       )
-      assert.isAbove(Math.min(ours.length, noted().length), 0)
     })
   )
 })

@@ -23,8 +23,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { WorkerError } from "effect/workers/WorkerError"
 import { fork } from "node:child_process"
+import { existsSync } from "node:fs"
 import * as os from "node:os"
-import { pathToFileURL } from "node:url"
+import * as path from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import * as Threads from "node:worker_threads"
 import type { Pool } from "./execution/Pool.ts"
 import * as ChildPool from "./execution/pools/ChildPool.ts"
@@ -71,9 +73,19 @@ export interface ProcessPoolOptions extends PoolOptions, Pick<ChildPool.Options,
 
 const runtime = "Deno" in globalThis ? "Deno" : "Bun" in globalThis ? "Bun" : "Node"
 
-/** The same code runs from source and from dist. */
-const entry = (name: "thread" | "process"): URL =>
-  new URL(`./node/${name}.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url)
+/**
+ * What a child runs. The same code runs from source, from dist and from a bundle, which keeps this module wherever it likes:
+ * there the child's program has to be an entry point of its own.
+ */
+const entry = (name: "thread" | "process"): URL => {
+  const { pathname } = new URL(import.meta.url)
+  const url = new URL(`./node/${name}${path.posix.extname(pathname)}`, import.meta.url)
+  if (url.protocol === "file:" && !existsSync(url)) {
+    const what = `@apium/worker/node/${name} is one more entry point of a bundle (docs/deploy.md)`
+    throw new Error(`there is no ${fileURLToPath(url)}: ${what}`)
+  }
+  return url
+}
 
 const urlOf = (module: URL | string): string => {
   if (typeof module !== "string") return module.href

@@ -11,6 +11,7 @@ export interface PythonClient {
 
 const loop = `
 import json, os, sys, time, traceback, uuid
+from collections import Counter
 from celery import Celery, chain, chord, group, signature
 from celery.backends.asynchronous import Drainer
 from celery.canvas import chunks, xmap, xstarmap
@@ -48,6 +49,11 @@ def calls(key, times):
     expected[key] = times
     until(lambda: len(heard(key)) >= times)
     return heard(key)
+# What is missing (less than 0), or came too often, and how often.
+def differ(found, wanted):
+    found = Counter(map(repr, found))
+    found.subtract(map(repr, wanted))
+    return {what: times for what, times in found.items() if times}
 def raised(x):
     found = failure(x)
     return found and found[0].split(".")[-1]

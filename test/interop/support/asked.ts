@@ -2,7 +2,7 @@
 import * as Control from "@apium/worker/control/Control"
 import { TaskFailed } from "@apium/worker/task/TaskError"
 import { assert } from "@effect/vitest"
-import { Duration, Effect, Schedule } from "effect"
+import { Duration, Effect, Option, Schedule } from "effect"
 
 interface Handle<A, E> {
   readonly get: Effect.Effect<A, E>
@@ -27,6 +27,21 @@ export const inTime = <A, E, R>(act: (time: Duration.Duration) => Effect.Effect<
       if (performance.now() - began < Duration.toMillis(time)) return done
     }
     return assert.fail("not in 40 seconds")
+  })
+
+/**
+ * What comes of a soft limit, which counts from when Python's pool took the task. One that is over before the first line of the task's own runs
+ * ends it without a result, and nobody is ever told (celery/app/trace.py `report_internal_error`): once more, with a longer one, as the machine
+ * was held up for as long.
+ */
+export const limited = <A, E, R>(act: (softTimeLimit: Duration.Duration) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    for (const seconds of [1, 10]) {
+      const limit = Duration.seconds(seconds)
+      const came = yield* Effect.option(Effect.timeout(act(limit), Duration.sum(limit, Duration.seconds(20))))
+      if (Option.isSome(came)) return came.value
+    }
+    return yield* act(Duration.seconds(40))
   })
 
 /** When the only worker there is knows that these are revoked. */

@@ -7,6 +7,7 @@ import { Tasks } from "@apium/worker/task/Tasks"
 import * as Worker from "@apium/worker/Worker"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
+import { isDeepStrictEqual } from "node:util"
 import { print } from "../../support/Figures.ts"
 import { RabbitMq } from "../../support/RabbitMq.ts"
 import { Redis } from "../../support/Redis.ts"
@@ -41,6 +42,9 @@ const once: Check = [
   `answer = [[key, times, told] for key, times in expected.items() for told in [heard(key)] if len(told) != times]`,
   []
 ]
+
+/** For a check that failed: what was told under the keys that were asked for last, and how often it should have been. */
+const lately = `answer = {key: [times, heard(key)] for key, times in list(expected.items())[-4:]}`
 
 export const deployed = [
   ["RabbitMQ", deployments.rabbitMq, Layer.merge(RabbitMq.shared, Redis.shared)],
@@ -89,7 +93,11 @@ export const onEach = (
         ({ code, expected, title }) =>
           Effect.gen(function* () {
             const { ask } = yield* Asked
-            assert.deepStrictEqual(yield* ask(code), expected)
+            const answer = yield* ask(code)
+            const why = isDeepStrictEqual(answer, expected)
+              ? ""
+              : `, where was told: ${JSON.stringify(yield* ask(lately))}`
+            assert.deepStrictEqual(answer, expected, title + why)
             if (title !== once[0]) passed++
           })
       )

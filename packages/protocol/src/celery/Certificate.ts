@@ -39,7 +39,7 @@ const parseUnsafe = (text: string): Certificate => {
   const block = blocks.find(({ label }) => label === "CERTIFICATE")
   if (block === undefined) {
     const found = blocks.map(({ label }) => label).join(", ") || "no PEM block"
-    throw invalid(`it is a PEM text with a CERTIFICATE, and there is ${found}`)
+    throw invalid(`it has to be a PEM text with a CERTIFICATE, and this has ${found}`)
   }
   const document = der.reader(block.bytes, "the certificate")
   const outer = document.into(sequence)

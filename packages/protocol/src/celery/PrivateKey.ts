@@ -65,7 +65,7 @@ const parseUnsafe = (text: string): PrivateKey => {
       return encrypted(block.bytes)
     case undefined: {
       const found = blocks.map(({ label }) => label).join(", ") || "no PEM block"
-      throw invalid(`it is a PEM text with a PRIVATE KEY, and there is ${found}`)
+      throw invalid(`it has to be a PEM text with a PRIVATE KEY, and this has ${found}`)
     }
     default:
       throw invalid(`it is an ${block!.label}, and Celery's signatures are RSA's: make one with openssl genrsa 2048`)

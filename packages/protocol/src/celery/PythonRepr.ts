@@ -59,12 +59,13 @@ const reprScalar = (value: unknown): string | undefined => {
   }
 }
 
-/** Python writes an exponent below 1e-4, with two digits; `-0` can only have been a float. */
+/** Python writes an exponent below 1e-4, with two digits, and from 1e16 on. As it travels: `-0` is 0, and whole numbers beyond 2^53 are floats. */
 const reprNumber = (value: number): string => {
   if (Number.isNaN(value)) return "nan"
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf"
-  if (Object.is(value, -0)) return "-0.0"
-  const text = Math.abs(value) < 1e-4 && value !== 0 ? value.toExponential() : String(value)
+  const size = Math.abs(value)
+  if (size > Number.MAX_SAFE_INTEGER && size < 1e16) return `${value}.0`
+  const text = (size < 1e-4 && value !== 0) || size >= 1e16 ? value.toExponential() : String(value)
   return text.replace(/e([+-])(\d)$/, "e$10$2")
 }
 
@@ -213,8 +214,9 @@ class SafeWriter {
   #other(value: unknown, level: number): void {
     const scalar = reprScalar(value)
     if (scalar !== undefined) return this.token(truncate(scalar, this.#left))
-    if (Array.isArray(value)) return level >= maxLevels ? this.token("[...]") : this.sequence(value, "[", "]", level)
-    return level >= maxLevels ? this.token("{...}") : this.#record(value as object, level)
+    if (Array.isArray(value))
+      return level >= maxLevels ? this.token(truncate("[...]", this.#left)) : this.sequence(value, "[", "]", level)
+    return level >= maxLevels ? this.token(truncate("{...}", this.#left)) : this.#record(value as object, level)
   }
 
   /** Octets that are UTF-8 are shown as text, others in hex. */

@@ -12,8 +12,9 @@
  * | UUID | `uuid` | {@link Uuid} |
  * | bytes | `bytes` (UTF-8 text) or `base64` | `Uint8Array` |
  *
- * Not kept: whether a number was written `1` or `1.0`, and the offset of a `Date` (it is the same moment). An unknown `__type__`, which Python refuses, stays
- * the object it is, so that types a peer registered survive a trip through us. The last of two equal keys wins; `__proto__` is a key like any other.
+ * Not kept: whether a number was written `1` or `1.0` (a whole number beyond 2^53 is a float here as in Python; an integer there is a `bigint`), the sign
+ * of -0, and the offset of a `Date` (it is the same moment). An unknown `__type__`, which Python refuses, stays the object it is, so that types a peer
+ * registered survive a trip through us. The last of two equal keys wins; `__proto__` is a key like any other.
  */
 import * as Data from "effect/Data"
 import * as base64 from "../internal/base64.ts"
@@ -111,7 +112,7 @@ export const parse = (text: string): KombuJson => {
     } catch {
       return parseExactly(text)
     }
-    if (isFaithful(value, 0)) return value as KombuJson
+    if (isFaithful(value, 0, text.includes("\\"))) return value as KombuJson
   }
   return parseExactly(text)
 }
@@ -124,16 +125,22 @@ const parseExactly = (text: string): KombuJson =>
     object: revive
   })
 
-/** Whether the native parser gave what was written: an integer it had to round is one that is not safe, or has become infinite. */
-const isFaithful = (value: unknown, depth: number): boolean => {
+/**
+ * Whether the native parser gave what was written: an integer it had to round is one that is not safe, or has become infinite. Of a text with escapes a
+ * key with a backslash may be none of its own: once V8 (13.6 to 15.0: Node.js 24, Deno 2) has seen `{"a": 1, "\\": 2}` it reads `{"a": 1, "\n": 2}` as that.
+ */
+const isFaithful = (value: unknown, depth: number, escaped: boolean): boolean => {
   if (typeof value === "number") return Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)
   if (typeof value !== "object" || value === null) return true
   if (depth >= maxDepth) return false
   if (Array.isArray(value)) {
-    for (const item of value) if (!isFaithful(item, depth + 1)) return false
+    for (const item of value) if (!isFaithful(item, depth + 1, escaped)) return false
     return true
   }
-  for (const key in value) if (!isFaithful((value as Record<string, unknown>)[key], depth + 1)) return false
+  for (const key in value) {
+    if (escaped && key.includes("\\")) return false
+    if (!isFaithful((value as Record<string, unknown>)[key], depth + 1, escaped)) return false
+  }
   return true
 }
 
@@ -228,7 +235,7 @@ const isPlain = (value: unknown, depth: number): boolean => {
     case "boolean":
       return true
     case "number":
-      return Number.isFinite(value)
+      return Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)
     case "object": {
       if (value === null) return true
       if (depth >= maxDepth) return false
@@ -275,7 +282,7 @@ const write = (value: unknown, path: Path, above: Set<object>): string => {
     case "boolean":
       return JSON.stringify(value)
     case "number":
-      return Number.isFinite(value) ? JSON.stringify(value) : String(value)
+      return writeNumber(value)
     case "bigint":
       return writeBigint(value, path)
     case "object":
@@ -285,6 +292,13 @@ const write = (value: unknown, path: Path, above: Set<object>): string => {
     default:
       throw refuse(`a ${typeof value}`, path)
   }
+}
+
+/** A whole number beyond 2^53 is a float, in Python as here; without its point it would be read as an integer, which is a `bigint`. */
+const writeNumber = (value: number): string => {
+  if (!Number.isFinite(value)) return String(value)
+  const text = JSON.stringify(value)
+  return Number.isInteger(value) && !Number.isSafeInteger(value) && !text.includes("e") ? `${text}.0` : text
 }
 
 const tooManyDigits = 10n ** BigInt(maxDigits)

@@ -2,10 +2,12 @@
  * The serializer `yaml` (`application/x-yaml`). Reads what PyYAML's `safe_dump` writes for task messages, by Effect's YAML parser; writes flow style, which
  * is JSON but for the numbers PyYAML would take for strings. Its own subpath, so that a bundle without YAML does not carry the parser.
  *
- * Times are read as text. The parser refuses tags (`!!binary`, `!!python/...`) and explicit keys (`? `), which PyYAML writes for empty keys and for those with
- * line breaks.
+ * Times are read as text, integers beyond 2^53 as `bigint`, and what is text in YAML 1.1 as text (`1e3`). The parser refuses tags (`!!binary`,
+ * `!!python/...`) and explicit keys (`? `), which PyYAML writes for empty keys, long ones, and those with line breaks.
  */
 import * as YamlParser from "effect/encoding/Yaml"
+import { exactParse } from "../internal/jsonParser.ts"
+import { isRecord, setField } from "../internal/record.ts"
 import type { Serializer } from "./Content.ts"
 import * as Json from "./Json.ts"
 
@@ -18,15 +20,19 @@ export const yaml: Serializer = {
   contentType: "application/x-yaml",
   contentEncoding: "utf-8",
   encode: (value) => encoder.encode(`${write(Json.parse(Json.stringify(value)), "$")}\n`),
-  decode: (body) => YamlParser.parse(expand(utf8.decode(body)))
+  decode: (body) => {
+    const text = utf8.decode(body)
+    return readFlow(text) ?? whole(YamlParser.parse(expand(text)))
+  }
 }
 
-/** YAML 1.1 reads an exponent only after a decimal point, and 1e+21 as a string. */
+/** YAML 1.1 reads an exponent only after a decimal point, and 1e+21 as a string. Whole numbers beyond 2^53 are floats, as in JSON. */
 const writeNumber = (value: number): string => {
   if (Number.isNaN(value)) return ".nan"
   if (!Number.isFinite(value)) return value > 0 ? ".inf" : "-.inf"
   const text = JSON.stringify(value)
-  return text.includes("e") && !text.includes(".") ? text.replace("e", ".0e") : text
+  if (text.includes("e")) return text.includes(".") ? text : text.replace("e", ".0e")
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? `${text}.0` : text
 }
 
 /** Characters that YAML 1.1 takes for line breaks or does not print. */
@@ -57,22 +63,86 @@ const write = (value: Json.KombuJson, path: string): string => {
   return `{${fields.map(([key, item]) => `${key.length > 500 ? "? " : ""}${writeString(key)}: ${write(item, `${path}.${key}`)}`).join(", ")}}`
 }
 
+const constants: ReadonlyMap<string, string> = new Map([
+  [".inf", "Infinity"],
+  ["-.inf", "-Infinity"],
+  [".nan", "NaN"],
+  ["? ", ""]
+])
+
+/** What {@link write} wrote is JSON, but for these: read as such its integers stay whole, and its long keys are what they were. */
+const readFlow = (text: string): unknown => {
+  if (!/^[[{]/.test(text)) return undefined
+  try {
+    const json = text.replace(/"(?:[^"\\]+|\\.)*"|-?\.inf|\.nan|\? /g, (found) => constants.get(found) ?? found)
+    return exactParse<unknown>(json, {
+      maxDepth: Json.maxDepth,
+      maxDigits: Json.maxDigits,
+      fail: (message) => new SyntaxError(message),
+      object: (object) => object
+    })
+  } catch {
+    return undefined
+  }
+}
+
+/** Before the digits of an integer that the parser would round. */
+const integer = "\ufdd0integer "
+
+const whole = (value: unknown): unknown => {
+  if (typeof value === "string") return value.startsWith(integer) ? BigInt(value.slice(integer.length)) : value
+  if (Array.isArray(value)) return value.map(whole)
+  if (!isRecord(value)) return value
+  const record: Record<string, unknown> = {}
+  for (const [key, item] of Object.entries(value)) setField(record, key, whole(item))
+  return record
+}
+
+const wide = /^[+-]?[1-9]\d{15,}$/
+
+/** Numbers, octals and constants of YAML 1.2 that are text in YAML 1.1: PyYAML leaves them without quotes. */
+const textual = /^(?:[+-]?(?=.*\d)[\d_]*\.?[\d_]*[eE][+-]?[\d_]+|[+-]?0[oO][0-7_]+|true|false|null|[+-]?\.inf|\.nan)$/i
+const genuine = /^(?:[+-]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)[eE][+-]\d+|true|false|null|[+-]?\.inf|\.nan)$/
+
+/** A key or a value, in quotes where the parser would make a number of it that was none, or another one. */
+const kept = (scalar: string, isKey: boolean): string => {
+  if (wide.test(scalar) && !Number.isSafeInteger(Number(scalar))) {
+    if (scalar.length > Json.maxDigits) throw new RangeError(`An integer of more than ${Json.maxDigits} digits`)
+    return isKey ? `'${scalar}'` : `'${integer}${scalar}'`
+  }
+  // Of a longer one the search would take its time.
+  return scalar.length < 400 && textual.test(scalar) && !genuine.test(scalar) ? `'${scalar}'` : scalar
+}
+
+const rounded = /(?:^|[\s:-])[+-]?(?:[1-9]\d{15,}|[\d.][\d_.]*[eE][+-]?\d|0[oO][0-7]|true|false|null|\.inf|\.nan)/im
+
 /**
- * Writes `- - 1` as two lines. PyYAML begins every task body that way, and Effect's parser refuses it. Only indicators of structure are touched: lines that
- * continue a scalar are those indented deeper than the indicator the scalar belongs to, and a multi-line flow collection is one too.
+ * Writes `- - 1` as two lines, and in quotes what the parser reads otherwise than PyYAML. PyYAML begins every task body with the first, and Effect's
+ * parser refuses it. Only structure is touched: lines that continue a scalar are those indented deeper than the indicator the scalar belongs to, and
+ * a multi-line flow collection is one too.
  */
 const expand = (text: string): string => {
-  if (!/^[^\S\n]*(- )*- - /m.test(text)) return text
+  if (!/^[^\S\n]*(- )*- - /m.test(text) && !rounded.test(text)) return text
   const out: Array<string> = []
   /** Column of the indicator whose value goes on in deeper lines; -1 when nothing does. */
   let owner = -1
-  for (const line of text.split("\n")) {
+  const lines = text.split("\n")
+  for (let at = 0; at < lines.length; at++) {
+    let line = lines[at]!
     const indent = line.length - line.trimStart().length
     if (line.trim() === "" || (owner >= 0 && indent > owner)) {
       out.push(line)
       continue
     }
     const dashes = /^(?:- +)*/.exec(line.slice(indent))![0]
+    const start = indent + dashes.length
+    owner = valueOwner(line.slice(start), start, dashes)
+    const rest = line.slice(start)
+    const name = (keyPattern.exec(rest)?.[0] ?? "").replace(/:\s*$/, "")
+    const gap = name === "" ? "" : /^:\s*/.exec(rest.slice(name.length))![0]
+    const value = rest.slice(name.length + gap.length)
+    const exact = kept(value, false)
+    line = `${line.slice(0, start)}${kept(name, true)}${gap}${exact === value || goesOn(lines, at, owner) ? value : exact}`
     let column = indent
     const levels = dashes.match(/- +/g) ?? []
     // Each becomes a line indented deeper than the one before: 100 kB of dashes would be 2.5 GB.
@@ -84,13 +154,18 @@ const expand = (text: string): string => {
       column += dash.length
     }
     if (dashes === "") out.push(line)
-    owner = valueOwner(line.slice(indent + dashes.length), indent + dashes.length, dashes)
   }
   return out.join("\n")
 }
 
+/** Whether what follows line `at` continues its scalar. */
+const goesOn = (lines: ReadonlyArray<string>, at: number, owner: number): boolean => {
+  const next = lines.slice(at + 1).find((line) => line.trim() !== "")
+  return owner >= 0 && next !== undefined && next.length - next.trimStart().length > owner
+}
+
 const keyPattern =
-  /^(?:(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\s*|[^\s"'[\]{}#&*!|>%@`,-](?:[^:#]|:(?=\S)|(?<=\S)#)*?):(?:\s+|$)/
+  /^(?:(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\s*|(?:[^\s"'[\]{}#&*!|>%@`,-]|-(?=\S))(?:[^:#]|:(?=\S)|(?<=\S)#)*?):(?:\s+|$)/
 
 /** The column whose deeper lines continue what this line begins, or -1 where nested structure may follow. */
 const valueOwner = (rest: string, column: number, dashes: string): number => {

@@ -47,6 +47,15 @@ describe("argsRepr and kwargsRepr", () => {
     const long = PythonRepr.argsRepr(["x".repeat(200_000), 1])
     assert.strictEqual(long, `('${"x".repeat(1023)}...', ...)`)
     assert.strictEqual(PythonRepr.argsRepr(["x".repeat(200_000)]), `('${"x".repeat(1023)}...', ...`)
+    // What stands for a level that is not shown is cut as anything else.
+    for (const [length, shown] of [
+      [1000, "....."],
+      [1001, "...."],
+      [1002, "..."]
+    ] as const) {
+      const cut = PythonRepr.argsRepr([{ ["a".repeat(length)]: [[1]], b: [[]] }])
+      assert.isTrue(cut.endsWith(`aaa': [[...]], 'b': [[${shown}, ...},)`), cut.slice(-40))
+    }
     assert.isTrue(PythonRepr.argsRepr([["🐍".repeat(1000), { a: 1 }]]).isWellFormed())
     assert.isBelow(PythonRepr.argsRepr([Array.from({ length: 100_000 }, (_, index) => index)]).length, 1100)
   })
@@ -66,9 +75,12 @@ describe("repr", () => {
     [true, "True"],
     [false, "False"],
     [1, "1"],
-    [-0, "-0.0"],
+    [-0, "0"],
     [2.5, "2.5"],
     [1e300, "1e+300"],
+    [2 ** 53, "9007199254740992.0"],
+    [1e16, "1e+16"],
+    [-(2 ** 60), "-1.152921504606847e+18"],
     [1e-7, "1e-07"],
     [0.00001234, "1.234e-05"],
     [0.0001, "0.0001"],

@@ -155,6 +155,39 @@ describe("yaml", () => {
     assert.isTrue(Result.isFailure(Content.encode(all, "yaml", [Uint8Array.of(1)])))
   })
 
+  it("reads what it wrote: integers of any size, numbers that are none, and keys of any length", () => {
+    const value = {
+      numbers: [2n ** 53n + 1n, -(10n ** 40n), 2 ** 53, 1e20, 1e300, Number.NEGATIVE_INFINITY, Number.NaN],
+      text: ["1e3", ".inf", "? ", '"? .nan", .inf'],
+      ["k".repeat(2000)]: 1,
+      ['"? '.repeat(300)]: [".nan"]
+    }
+    assert.deepStrictEqual(yaml.decode(yaml.encode(value)), value)
+  })
+
+  it("keeps integers of any size, and what only YAML 1.2 takes for a number or a constant", () => {
+    assert.deepStrictEqual(read("- - 9007199254740993\n  - -10000000000000000000000\n  - 9007199254740991\n"), [
+      [9007199254740993n, -(10n ** 22n), 9007199254740991]
+    ])
+    assert.throws(() => read(`- - ${"9".repeat(5000)}\n`), "more than 4300 digits")
+    const plain = ["1e3", "-12E5", "1.5e3", "1e400", "0o17", "tRue", "5e-3"]
+    for (const text of plain) {
+      assert.deepStrictEqual(read(`- - ${text}\n- ${text}: ${text}\n- k: ${text}\n`), [
+        [text],
+        { [text]: text },
+        { k: text }
+      ])
+    }
+    assert.deepStrictEqual(read("- - 1.0e+100\n  - .inf\n  - true\n"), [[1e100, Number.POSITIVE_INFINITY, true]])
+  })
+
+  it("leaves what goes on in the next line alone", () => {
+    assert.deepStrictEqual(read("- - 1e3\n    words\n  - 'a\n    - 1e3\n\n    b'\n- 9007199254740993\n\n  words\n"), [
+      ["1e3 words", "a - 1e3\nb"],
+      "9007199254740993\nwords"
+    ])
+  })
+
   it("is a typed error where it is not YAML", () => {
     for (const text of ["[1", "a: b: c", "\t- x", "!!python/object:os.system {}", "&a [*a]", "[".repeat(50_000)]) {
       const result = Content.decode(all, utf8(text), "application/x-yaml")

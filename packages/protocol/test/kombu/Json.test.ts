@@ -206,6 +206,30 @@ describe("stringify", () => {
     assert.throws(() => Json.stringifyAscii([() => {}]), Json.JsonError)
   })
 
+  it("keeps keys that are escaped apart, which the native parser takes for one it has seen before", () => {
+    for (const key of ["\n", "\ucab8", '"', "ü"]) {
+      for (const seen of ["\\", "\\u", "a\\"]) {
+        const [first, second] = [
+          { [`seen ${key}`]: 1, [seen]: 2 },
+          { [`seen ${key}`]: 1, [key]: 2 }
+        ]
+        assert.deepStrictEqual(Json.parse(Json.stringifyAscii(first)), first)
+        assert.deepStrictEqual(Json.parse(Json.stringifyAscii(second)), second)
+        const third = { [`seen ${key}`]: 1, [`a${key}`]: 2 }
+        assert.deepStrictEqual(Json.parse(Json.stringifyAscii(third)), third)
+      }
+    }
+  })
+
+  it("writes whole numbers beyond 2^53 as the floats that they are, and a bigint as an integer", () => {
+    const numbers = [2 ** 53 - 1, 2 ** 53, -(2 ** 53), 1e17, 1e20, 1e21, 1.5e300]
+    const text =
+      "[9007199254740991, 9007199254740992.0, -9007199254740992.0, 100000000000000000.0, 100000000000000000000.0, 1e+21, 1.5e+300]"
+    assert.strictEqual(Json.stringify(numbers), text)
+    assert.deepStrictEqual(Json.parse(text), numbers)
+    assert.deepStrictEqual(Json.parse(Json.stringify([10n ** 17n, 1e17])), [10n ** 17n, 1e17])
+  })
+
   it("honours toJSON, and writes the fields of an instance", () => {
     class Point {
       readonly x = 1

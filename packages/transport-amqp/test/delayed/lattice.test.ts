@@ -132,8 +132,14 @@ layer(World, together)("a message that is to wait, on RabbitMQ", (it) => {
     Effect.gen(function* () {
       const connection = yield* Connection
       const arrived = yield* arrivals(HubQueue.make("twice"))
-      yield* connection.publish(persistent("twice"), to("twice", 3.9))
-      const first = yield* Queue.take(arrived)
+      // One that comes to be published within its last second goes to its queue at once: another one.
+      const first = yield* Effect.repeat(
+        Effect.andThen(
+          Effect.suspend(() => connection.publish(persistent("twice"), to("twice", 3.9))),
+          Queue.take(arrived)
+        ),
+        { until: ({ delivery }) => "x-death" in delivery.message.headers, times: 5 }
+      )
       assert.property(first.delivery.message.headers, "x-death")
       const again = Message.republishable(first.delivery.message)
       assert.deepStrictEqual(again.headers, {})

@@ -207,7 +207,8 @@ app.send_task("delayed.note", kwargs={"index": 2, "due": due + 1500}, countdown=
         yield* Python.run(code)
         const late = [yield* Inbox.take(runs), yield* Inbox.take(runs)]
         yield* Figures.print(`from Python, ${where}: late by ${late.map(({ late }) => Math.round(late)).join(", ")} ms`)
-        assert.deepStrictEqual(
+        // A broker or a worker that is held up has both due at once, in any order.
+        assert.sameMembers(
           late.map(({ index }) => index),
           [1, 2]
         )

@@ -29,6 +29,8 @@ layer(RabbitMq.layer(), { excludeTestServices: true })("a broker out of memory",
           Stream.runHead
         )
       yield* Effect.acquireRelease(rabbit.memoryAlarm(true), () => Effect.ignore(rabbit.memoryAlarm(false)))
+      // Each connection is told within the broker, a moment later: what it takes before that it confirms, and says nothing.
+      yield* Figures.until(Effect.map(rabbit.connections, (all) => all.every(({ state }) => state === "blocking")))
       // The broker says so to those who publish.
       const first = yield* Effect.forkChild(publish)
       yield* until(true)

@@ -19,23 +19,32 @@ layer(RabbitMq.shared, { excludeTestServices: true })("a client that stands stil
     Effect.gen(function* () {
       const rabbit = yield* RabbitMq
       /** In seconds: so many heartbeats, and how long one is. */
-      const survives = Effect.fnUntraced(function* (heartbeats: number, heartbeat: number) {
+      const attempt = Effect.fnUntraced(function* (heartbeats: number, heartbeat: number) {
         const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=${heartbeat}`)
         const channel = yield* connection.channel
         const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
+        const began = performance.now()
         // As long as it takes for the broker to send a heartbeat into the pause.
         yield* Effect.sleep(heartbeat * 500)
         yield* compute(heartbeats * heartbeat * 1000)
         yield* Effect.sleep("100 millis")
         const ended = lost.pollUnsafe()
-        if (ended === undefined) yield* channel.queueDeclare(HubQueue.temporary())
+        const longer = performance.now() - began - 100 - (heartbeats + 0.5) * heartbeat * 1000
+        // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
+        const judged = longer < heartbeat * 300
+        if (ended === undefined && judged) yield* channel.queueDeclare(HubQueue.temporary())
         yield* Fiber.interrupt(lost)
-        return ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended))
+        return { judged, reason: ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended)) }
       }, Effect.scoped)
-      // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
+      /** Where the machine took more, it says nothing, and is asked again. */
+      const survives = (heartbeats: number, heartbeat: number) =>
+        Effect.map(
+          Effect.repeat(attempt(heartbeats, heartbeat), { until: ({ judged }) => judged, times: 4 }),
+          ({ reason }) => reason
+        )
       const half = yield* survives(0.5, 3)
       const whole = yield* survives(1, 3)
-      const three = yield* survives(3, 1)
+      const { reason: three } = yield* attempt(3, 1)
       yield* Figures.print(
         `B7 blocked 0.5 h: ${half?.message ?? "stays"}, 1 h: ${whole?.message ?? "stays"}, 3 h: ${three?.message ?? "stays"}`
       )

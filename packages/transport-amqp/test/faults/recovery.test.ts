@@ -97,6 +97,8 @@ layer(World, { excludeTestServices: true })("a connection whose link was lost", 
         yield* connection.publish(message(), { exchange: source.name, routingKey: "any" })
         const taken = yield* Effect.forEach(queues, () => Queue.take(received))
         assert.deepStrictEqual(taken.map(({ queue }) => queue).toSorted(), names.at(-1)!.toSorted())
+        // An acknowledgement that the link takes along brings its message back.
+        yield* Figures.until(Effect.map(rabbit.queues, (all) => all.every(({ unacked }) => unacked === 0)))
       })
       yield* round
       yield* loseLink

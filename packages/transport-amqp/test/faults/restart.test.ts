@@ -74,6 +74,7 @@ layer(World, { excludeTestServices: true })("a broker that is killed", (it) => {
         let failed = 0
         let unconfirmed = 0
         let atKills = 0
+        const began = performance.now()
         const publish = (index: number) =>
           Effect.gen(function* () {
             const queue = queues[index % 2]!
@@ -113,6 +114,7 @@ layer(World, { excludeTestServices: true })("a broker that is killed", (it) => {
           )
         }
         yield* Fiber.join(publishing)
+        const published = performance.now()
         for (const queue of queues) yield* drain(queue, ledger.finished)
         const { dup, lost, n: accepted } = ledger.report()
         yield* Figures.print(
@@ -120,8 +122,9 @@ layer(World, { excludeTestServices: true })("a broker that is killed", (it) => {
         )
         assert.strictEqual(accepted + failed, n)
         assert.deepStrictEqual(lost, [])
-        // All that were on their way, and once more: RabbitMQ forgets a confirm after its return, which is missed after 10 s.
-        assert.isAtMost(dup, 2 * concurrency * kills)
+        // All that were on their way, and once more for each 10 s without a confirm: RabbitMQ forgets some after its return, and a disk may be slow.
+        const missed = Math.ceil((published - began) / 10_000)
+        assert.isAtMost(dup, concurrency * (kills + missed))
         assert.isBelow(Math.max(...recovered), 30_000 + Figures.slack)
       }),
     600_000

@@ -39,7 +39,8 @@ export const proxy = (node: {
     server((socket) => {
       const broker = connect(node.port, node.host)
       broker.on("error", () => {})
-      broker.on("close", () => socket.destroy())
+      // A broker gives up who is silent, too, and nobody hears of that.
+      broker.on("close", () => muted || socket.destroy())
       socket.on("close", () => broker.destroy())
       socket.on("data", (bytes) => muted || broker.write(bytes))
       broker.on("data", (bytes) => muted || socket.write(bytes))

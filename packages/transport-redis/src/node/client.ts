@@ -29,6 +29,18 @@ export interface Tls {
 /** In milliseconds, from the first packet to the answer to the login: a Redis that hangs takes packets. */
 const patience = 5000
 
+/**
+ * Time in which the server could have been heard, in twenty parts: a process that stood still for seconds itself (it loads modules, or the
+ * machine is held up) counts those as one of them, and then reads first what came meanwhile. Returns how to end it.
+ */
+const patiently = (within: number, over: (cause: Error) => void): (() => void) => {
+  let left = 20
+  const timer = setInterval(() => {
+    if (--left === 0) over(new Error(`no answer within ${within} ms`))
+  }, within / left)
+  return () => clearInterval(timer)
+}
+
 export type Client = ReturnType<typeof make>
 
 /**
@@ -47,7 +59,8 @@ const make = ({ address, database, password, tls, username }: Server, within: nu
     ...(password === undefined ? {} : { password: Redacted.value(password) }),
     disableOfflineQueue: true,
     socket: {
-      connectTimeout: within,
+      // By the clock, and so beyond `patiently`: for sockets on their way to where nobody answers, which `destroy` does not reach.
+      connectTimeout: 3 * within,
       reconnectStrategy: false,
       ...("path" in address
         ? { path: address.path, tls: false as const }
@@ -133,13 +146,13 @@ export class Clients {
   /** A server that falls silent is not waited for. */
   async #within<A>(client: Client, within: number, work: Promise<A>): Promise<A> {
     let silent: Error | undefined
-    const timer = setTimeout(() => this.destroy(client, (silent = new Error(`no answer within ${within} ms`))), within)
+    const answered = patiently(within, (cause) => this.destroy(client, (silent = cause)))
     try {
       return await work
     } catch (cause) {
       throw silent ?? cause
     } finally {
-      clearTimeout(timer)
+      answered()
     }
   }
 
@@ -161,7 +174,7 @@ export class Clients {
     })
     client.on("end", () => gone(failure ?? new Error("the connection was closed")))
     const destroyed = new Promise<never>((_, reject) => void this.#open.set(client, reject))
-    const timer = setTimeout(() => this.destroy(client, new Error(`no answer within ${within} ms`)), within)
+    const answered = patiently(within, (cause) => this.destroy(client, cause))
     try {
       await Promise.race([client.connect(), destroyed])
       this.#open.set(client, () => {})
@@ -170,7 +183,7 @@ export class Clients {
       this.destroy(client, cause)
       throw failure ?? cause
     } finally {
-      clearTimeout(timer)
+      answered()
     }
   }
 

@@ -40,14 +40,15 @@ layer(Server.layer(), { excludeTestServices: true })("a worker that is frozen", 
             const other = yield* Program.start(file, { args: [server.url(), queue, "3000"] })
             // What the first one held comes to the other, when the lease is over.
             for (let n = 3; n < count; n++) yield* other.line(`runs ${n}`)
-            const before = begun(one.lines())
-            yield* one.signal("SIGCONT")
+            // Nothing of it is under way: the first one would be given that, were the other one held up for a lease.
             yield* stores.until(
               Effect.map(
                 Effect.all([server.command("LLEN", queue), server.command("ZCARD", "unacked_index")]),
                 ([waiting, held]) => waiting === 0 && held === 0
               )
             )
+            const before = begun(one.lines())
+            yield* one.signal("SIGCONT")
             // The first one is a worker as before.
             yield* other.signal("SIGKILL")
             const { lines } = yield* other.ended

@@ -64,7 +64,10 @@ layer(stores.connected(Server.layer()), { excludeTestServices: true })("a consum
       yield* Figures.print(
         `D3 stops=${stops} lost=${lost} dup=${effects.length - new Set(effects).size} left for the next=${left} stopped in p50/p95/max=${Figures.spread(took)} ms`
       )
-      assert.deepStrictEqual([lost, effects.length], [0, stops])
+      assert.sameMembers(
+        effects,
+        Array.from({ length: stops }, (_, stop) => String(stop))
+      )
       assert.isAbove(left, 0)
       Figures.keepTo(2000, took)
       // Nobody waits for a settle, and the last of them may be on its way.

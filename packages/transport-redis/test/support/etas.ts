@@ -83,11 +83,15 @@ export const book = (ran: ReadonlyArray<Ran>, count: number) => {
   const late = ran.map((one) => one.late).toSorted((one, other) => one - other)
   const numbers = new Set(ran.map(({ n }) => n))
   const p99 = late[Math.floor(late.length * 0.99)]
+  const twice = ran.flatMap(({ n }, index) => (ran.findIndex((one) => one.n === n) < index ? [n] : []))
+  // Those of one test are not always numbered from 0: who is missing is known by who ran.
+  const named = twice.length === 0 ? "" : ` twice: ${twice.join()}`
+  const ranOnly = count === numbers.size ? "" : ` ran: ${[...numbers].toSorted((one, other) => one - other).join()}`
   return {
     lost: count - numbers.size,
     dup: ran.length - numbers.size,
     early: late.filter((millis) => millis < 0).length,
     p50: late[late.length >> 1] ?? Number.NaN,
-    line: `n=${count} lost=${count - numbers.size} dup=${ran.length - numbers.size} early=${late.filter((millis) => millis < 0).length} late p50/p95/max=${spread(late)} p99=${p99} ms`
+    line: `n=${count} lost=${count - numbers.size} dup=${ran.length - numbers.size} early=${late.filter((millis) => millis < 0).length} late p50/p95/max=${spread(late)} p99=${p99} ms${named}${ranOnly}`
   }
 }

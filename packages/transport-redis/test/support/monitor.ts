@@ -10,13 +10,13 @@ export interface Asked {
   readonly args: ReadonlyArray<string>
 }
 
-/** Everything that is asked while this runs; no more than a thousand commands. */
+/** Everything that is asked while this runs, by who waits for something as well: on a slow machine these ask often. */
 export const during = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.scoped(
     Effect.gen(function* () {
       const server = yield* Server
       const { host, port } = server.node
-      const monitor = yield* Process.start(["redis-cli", "-h", host, "-p", String(port), "MONITOR"])
+      const monitor = yield* Process.start(["redis-cli", "-h", host, "-p", String(port), "MONITOR"], { kept: 100_000 })
       yield* monitor.line("OK")
       const value = yield* work
       yield* server.command("ECHO", "the end of the monitor")

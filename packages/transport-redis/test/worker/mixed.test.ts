@@ -1,10 +1,11 @@
 /** A Celery worker of Python's and one of ours on the same queue (RELIABILITY A3, D12). */
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Scope } from "effect"
 import { random } from "../../../protocol/test/support/Random.ts"
 import { print, slack, timed, times, until } from "../../../../test/support/Figures.ts"
 import * as Fleet from "../../../../test/support/fleet/Fleet.ts"
 import { Redis as Server } from "../../../../test/support/Redis.ts"
+import { renewed } from "../support/lapse.ts"
 import * as stores from "../support/stores.ts"
 import * as celery from "./celery.ts"
 import { lease, World } from "./World.ts"
@@ -62,6 +63,8 @@ layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: tru
                 yield* Effect.sleep(r.below(300))
                 yield* python.kill
                 const killed = performance.timeOrigin + performance.now()
+                // Kombu's lock of who looks for what is overdue: killed with it, it keeps others of its kind from looking for 5 minutes.
+                yield* (yield* Server).command("DEL", "unacked_mutex")
                 yield* fleet.fault
                 const worker = fleet.heard(python.lines())
                 theirs.add(worker)
@@ -132,17 +135,22 @@ layer(World.pipe(Layer.provideMerge(Server.layer())), { excludeTestServices: tru
       () =>
         Effect.gen(function* () {
           const server = yield* Server
-          // A worker that stands still for most of it loses what it holds, as it should.
           const short = 2500
-          const fleet = yield* Fleet.make({ lease, visibilityTimeout: short })
-          const ours = yield* fleet.start()
-          yield* ours.line("@ ready")
-          yield* fleet.send(3, () => ({ wait: short * timeouts }))
-          yield* ours.line("@ started")
-          const python = yield* celery.start(fleet, short)
-          yield* fleet.drained
-          yield* ours.signal("SIGTERM")
-          yield* ours.ended
+          const scope = yield* Effect.scope
+          const { fleet, python } = yield* renewed(short, () =>
+            Effect.gen(function* () {
+              const fleet = yield* Scope.provide(Fleet.make({ lease, visibilityTimeout: short }), scope)
+              const ours = yield* fleet.start()
+              yield* ours.line("@ ready")
+              yield* fleet.send(3, () => ({ wait: short * timeouts }))
+              yield* ours.line("@ started")
+              const python = yield* Scope.provide(celery.start(fleet, short), scope)
+              yield* fleet.drained
+              yield* ours.signal("SIGTERM")
+              yield* ours.ended
+              return { fleet, python }
+            })
+          )
           // Nobody but Python gives this back: its owner lives for an hour yet, as far as ours know.
           yield* Effect.scoped(
             Effect.gen(function* () {

@@ -25,6 +25,7 @@ import { TaskContext } from "../task/TaskContext.ts"
 import { ReplaceRequested } from "../task/TaskError.ts"
 import type { AsyncResult } from "./AsyncResult.ts"
 import { Client, encoder, type Sent } from "./Client.ts"
+import { isGroupLike } from "./Freeze.ts"
 import type { Call } from "./SendOptions.ts"
 import * as Signature from "./Signature.ts"
 import type { Any, Leaf, Leaves } from "./Signature.ts"
@@ -43,20 +44,21 @@ export interface DoesNotFit<Gives, Takes> {
   readonly takes: Takes
 }
 
-type Piped<S extends ReadonlyArray<Any>> = S extends readonly [
-  infer A extends Any,
-  infer B extends Any,
-  ...infer Rest extends ReadonlyArray<Any>
-]
-  ? [Out<A>] extends [Common<B>]
-    ? readonly [A, ...Piped<readonly [B, ...Rest]>]
-    : readonly [A, DoesNotFit<Out<A>, Common<B>>, ...Rest]
-  : S extends readonly [infer A extends Any, ...infer Rest extends ReadonlyArray<Any>]
-    ? // A list of any length: each of them may come after any other.
-      [Out<A> | Out<Rest[number]>] extends [Common<Rest[number]>]
-      ? S
-      : readonly [A, ...ReadonlyArray<DoesNotFit<Out<A> | Out<Rest[number]>, Common<Rest[number]>>>]
-    : S
+/** What comes before a step: the one in that place of a list that is longer by one. Of a list of any length each may come after any other. */
+type Before<S extends ReadonlyArray<Any>, K> = number extends K
+  ? S[number]
+  : K extends keyof (readonly [unknown, ...S])
+    ? (readonly [unknown, ...S])[K]
+    : never
+
+/** Step by step, for then the compiler points at the one that does not fit. `All`: of `...list` the compiler gives the list alone. */
+type Piped<S extends ReadonlyArray<Any>, All extends ReadonlyArray<Any> = S> = {
+  readonly [K in keyof S]: K extends "0"
+    ? S[K]
+    : [Out<Before<All, K>>] extends [Common<S[K]>]
+      ? S[K]
+      : DoesNotFit<Out<Before<All, K>>, Common<S[K]>>
+}
 
 type First<S extends ReadonlyArray<Any>> = S extends readonly [infer A, ...ReadonlyArray<unknown>] ? A : S[number]
 type Last<S extends ReadonlyArray<Any>> = S extends readonly [...ReadonlyArray<unknown>, infer A] ? A : S[number]
@@ -72,7 +74,7 @@ const wired = (signatures: ReadonlyArray<Any>): Wired => Effect.forEach(signatur
 
 /** One after the other, each with the result of the one before it. Its result is the last one's. */
 export const chain = <const S extends readonly [Any, ...ReadonlyArray<Any>]>(
-  ...steps: S & Piped<S>
+  ...steps: Piped<S>
 ): Signature.Signature<Common<First<S>>, Out<Last<S>>, Failure<S[number]>, Many<Last<S>>> => {
   const all = steps as ReadonlyArray<Any>
   // A step that fails fails those that are to follow, with its own failure.
@@ -255,6 +257,15 @@ export const addToChord = <A, E>(
         reason: new EncodeFailed({ what: "a part of a chord", text: `this run of ${name} is not a part of any` })
       })
     }
+    const wire = yield* signature.wire
+    if (isGroupLike(wire)) {
+      // Its members would run, and nobody count them: the body would wait for ever.
+      return yield* new HubError({
+        reason: new EncodeFailed({ what: "a part of a chord", text: "a group is several: add each of its members" })
+      })
+    }
     const client = yield* Client
-    return yield* client.apply(Signature.partOf(signature, { chord, group, groupIndex }))
+    return yield* client.apply(
+      Signature.partOf({ ...signature, wire: Effect.succeed(wire) }, { chord, group, groupIndex })
+    )
   })

@@ -88,7 +88,7 @@ const unnamed = (signature: Signature.Signature): Signature.Signature => {
 }
 
 /** Whether it leaves a list of results. */
-const isGroupLike = (signature: Signature.Signature): boolean => {
+export const isGroupLike = (signature: Signature.Signature): boolean => {
   switch (signature.task) {
     case "celery.group":
     case "celery.chunks":
@@ -140,9 +140,8 @@ const freezeChain = (chain: Signature.Signature, frame: Frame): Frozen => {
   if (last === undefined) return refuse(chain.task, "it is empty")
   const frozen: Array<Signature.Signature> = []
   let parent: ResultTuple | undefined
-  const { replyTo } = frame
   for (const step of steps.slice(0, -1)) {
-    const { result, signature } = freezeUnsafe(step, { replyTo })
+    const { result, signature } = freezeUnsafe(step, { replyTo: frame.replyTo })
     frozen.push(signature)
     parent = parent === undefined ? result : after(result, parent)
   }
@@ -259,18 +258,20 @@ export const leavesOf = (signature: Signature.Signature): ReadonlyArray<Signatur
     : [...chord.header, ...(chord.body === null ? [] : [chord.body])].flatMap(leavesOf)
 }
 
-/** Whom the failure of a chord's body is told: that of its first tasks, whose ids they get, or of the body of a chord there. */
+/**
+ * Whom the failure of a chord's body is told: its own errbacks, which get its id, and those of its first tasks, or of the body of a chord
+ * there. Ours are with the tasks (`linked`); Python leaves them with a chain until a worker runs it, and 5.2 does not give that an id.
+ */
 export const errbacksOf = (
   body: Signature.Signature
 ): ReadonlyArray<readonly [errback: Signature.Signature, id: string | null]> => {
-  const next = body.task === "celery.chord" ? Signature.chordOf(body)!.body : undefined
-  if (next !== undefined) return next === null ? [] : errbacksOf(next)
-  if (Signature.isCanvas(body)) {
-    const tasks = Signature.tasks(body)
-    return (body.task === "celery.chain" ? tasks.slice(0, 1) : tasks).flatMap(errbacksOf)
-  }
-  const { task_id: id } = body.options
-  return Signature.links(body).errbacks.map((errback) => [errback, typeof id === "string" ? id : null])
+  const last = body.task === "celery.chain" ? Signature.tasks(body).at(-1) : undefined
+  const id = body.options.task_id ?? last?.options.task_id
+  const own = Signature.links(body).errbacks.map((errback) => [errback, typeof id === "string" ? id : null] as const)
+  if (!Signature.isCanvas(body)) return own
+  const inner = Signature.chordOf(body)?.body ?? undefined
+  const next = inner === undefined ? Signature.tasks(body).slice(0, last === undefined ? undefined : 1) : [inner]
+  return [...own, ...next.flatMap(errbacksOf)]
 }
 
 /**

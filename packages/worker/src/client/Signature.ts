@@ -17,7 +17,7 @@ import * as TaskMessage from "@apium/protocol/celery/TaskMessage"
 import type { KombuJson } from "@apium/protocol/kombu/Json"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Params } from "../task/Binding.ts"
+import { type Params, signature as parametersOf } from "../task/Binding.ts"
 import { type Countdown, toSeconds } from "../task/Countdown.ts"
 import type { PayloadOf, Task } from "../task/Task.ts"
 import type { Codecs } from "./AsyncResult.ts"
@@ -79,6 +79,11 @@ export type Awaiting<Payload, Given> = Payload extends Call
   ? unknown
   : Awaited<Payload, Exclude<RequiredKeys<Payload>, keyof Given>>
 
+/** A part of the arguments, and nothing else: a type parameter by itself may have more than what it extends, as a name that is misspelt. */
+export type Given<Payload, G extends Partial<Payload>> = G & {
+  readonly [Name in Exclude<keyof G, keyof Payload>]: never
+}
+
 /** A task of which only what travels matters. */
 export type Sendable = Pick<Task<string, Params, unknown, unknown>, "name" | "options" | "params" | "binding">
 
@@ -129,14 +134,26 @@ export const si = <N extends string, P extends Params, A, E>(
 ): Signature<unknown, A, E> => build(task, payload, { ...options, immutable: true })
 
 /**
- * All arguments but one, which is the result of the task before it. On the wire that is the first positional argument: it has to be the
- * first of the task's parameters, or what runs it refuses the call, as Python would.
+ * All arguments but one, which is the result of the task before it. On the wire that is the first positional argument, so it has to be the
+ * first of the task's parameters. Another one is `EncodeFailed` here: a Python worker that is to send such a step dies of the TypeError, and
+ * whoever waits for the end of the chain waits for ever.
  */
 export const partial = <N extends string, P extends Params, A, E, G extends Partial<PayloadOf<P>>>(
   task: Task<N, P, A, E>,
-  payload: G,
+  payload: Given<PayloadOf<P>, G>,
   options: Options = {}
-): Signature<Awaiting<PayloadOf<P>, G>, A, E> => build(task, payload, options)
+): Signature<Awaiting<PayloadOf<P>, G>, A, E> => {
+  const built = build<Awaiting<PayloadOf<P>, G>, A, E>(task, payload, options)
+  return { ...built, wire: Effect.tap(built.wire, () => firstIsLeft(task, payload)) }
+}
+
+const firstIsLeft = ({ binding, name, params }: Sendable, payload: object): Effect.Effect<void, HubError> => {
+  const { parameters, required } = parametersOf(name, params)
+  const left = required.find((parameter) => !Object.hasOwn(payload, parameter))
+  if (binding === "raw" || left === undefined || left === parameters[0]) return Effect.void
+  const text = `what comes before it becomes its first parameter, ${parameters[0]}, and the one left is ${left}`
+  return new HubError({ reason: new EncodeFailed({ what: `a partial of ${name}`, text }) })
+}
 
 /** Any task by its name, unchecked. */
 export const named = (

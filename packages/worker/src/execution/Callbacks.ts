@@ -176,7 +176,11 @@ export const make = (
   const failing = (body: Signature.Signature, failure: Failure, from: Apply.Given) =>
     Effect.andThen(
       fail([body], failure, null, from),
-      send(errbacksOf(body).map(([errback, id]) => [errback, { ...from, args: [id] }] as const))
+      send(
+        errbacksOf(body).map(
+          ([errback, id]) => [errback, { ...from, args: [id], parentId: id ?? from.parentId }] as const
+        )
+      )
     )
 
   const givenBy = ({ headers, replyTo, trace }: Ended): Apply.Given => ({

@@ -66,7 +66,7 @@ export const settlement = (
 export const resultOf = ({ registered, message: { headers } }: Request): TaskHeaders =>
   registered.task.options.ignoreResult === true && !headers.ignoreResult ? { ...headers, ignoreResult: true } : headers
 
-/** The same task again: same id, one retry more, and as its own parent (WIRE 6, fact 15). */
+/** The same task again: same id, one retry more, the same parent; and where it had none, as its own (`send_task` of celery/app/base.py). */
 export const again = (
   { delivery, message: { headers, args, kwargs, embed }, trace }: Request,
   at: number
@@ -76,7 +76,7 @@ export const again = (
       ...headers,
       retries: headers.retries + 1,
       eta: formatEta(at),
-      parentId: headers.id,
+      parentId: headers.parentId ?? headers.id,
       extra: { ...republishable(headers.extra), ...trace }
     },
     args,

@@ -1,6 +1,6 @@
 /**
  * What a process of `layerProcessPool` runs: the handlers of the module it is given, under `ChildRunner`. It is an entry
- * point, loaded by its URL and by nothing else.
+ * point, loaded by its URL and by nothing else, and one of a bundle, too.
  *
  * It ends when its parent says so, or is gone. Signals meant for the worker reach its children, too (Ctrl-C in a terminal, a
  * service manager that stops the group), and they let them pass: the worker decides.
@@ -10,11 +10,16 @@ import * as ChildRunner from "../execution/pools/ChildRunner.ts"
 import * as childProcesses from "./childProcesses.ts"
 import * as handlers from "./handlers.ts"
 
+// In the worker's own process it would swallow the signals.
+if (process.send === undefined) {
+  throw new TypeError("@apium/worker/node/process is for layerProcessPool to start, and not to be imported")
+}
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"] as const) process.on(signal, () => undefined)
 
 process.on("disconnect", () => process.exit())
-// It may have gone while all this was loaded. (Undefined without a channel: that is for the platform to say.)
-if (!(process.connected ?? true)) process.exit()
+// It may have gone while all this was loaded.
+if (!process.connected) process.exit()
 
 const self: ChildRunner.Self = {
   place: "process",

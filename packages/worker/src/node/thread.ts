@@ -1,6 +1,6 @@
 /**
  * What a thread of `layerThreadPool` runs: the handlers of the module it is given, under `ChildRunner`. It is an entry point,
- * loaded by its URL and by nothing else.
+ * loaded by its URL and by nothing else, and one of a bundle, too.
  */
 import * as Effect from "effect/Effect"
 import { threadId, workerData } from "node:worker_threads"
@@ -13,8 +13,10 @@ export interface ThreadData {
   readonly module: string
 }
 
-const { module } = workerData as ThreadData
+const data = workerData as ThreadData | null
+if (data === null)
+  throw new TypeError("@apium/worker/node/thread is for layerThreadPool to start, and not to be imported")
 
 const self: ChildRunner.Self = { place: "thread", id: threadId, resident: () => 0 }
 
-Effect.runFork(Effect.provide(ChildRunner.run(self, handlers.load(module)), workerThreads.layerRunner))
+Effect.runFork(Effect.provide(ChildRunner.run(self, handlers.load(data.module)), workerThreads.layerRunner))

@@ -87,7 +87,7 @@ export interface Task<Name extends string, P extends Params, Result, Error = nev
   si(payload: PayloadOf<P>, options?: Omit<Signature.Options, "immutable">): Signature.Signature<unknown, Result, Error>
   /** All arguments but the first, which is the result of what comes before it. */
   partial<G extends Partial<PayloadOf<P>>>(
-    payload: G,
+    payload: Signature.Given<PayloadOf<P>, G>,
     options?: Signature.Options
   ): Signature.Signature<Signature.Awaiting<PayloadOf<P>, G>, Result, Error>
 }

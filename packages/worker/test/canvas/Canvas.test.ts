@@ -55,6 +55,18 @@ describe("a chain", () => {
   )
 
   test(
+    "whose step waits for another parameter than its first is not sent",
+    Effect.gen(function* () {
+      const refused = Effect.flip(Canvas.delay(Canvas.chain(add.s({ x: 1, y: 2 }), add.partial({ x: 4 }))))
+      assert.strictEqual(
+        (yield* refused).message,
+        "Cannot encode a partial of proj.add: what comes before it becomes its first parameter, x, and the one left is y"
+      )
+      assert.strictEqual((yield* add.partial({ x: 4, y: 5 }).wire).task, "proj.add")
+    })
+  )
+
+  test(
     "whose step fails ends with that step's own error, typed, and calls its errbacks once",
     Effect.gen(function* () {
       yield* go

@@ -1,11 +1,13 @@
 /** Whatever a canvas is made of, and however a part of it ends: what somebody waits for comes. */
 import * as HubError from "@apium/hub/HubError"
+import * as Queue from "@apium/hub/Queue"
 import * as Canvas from "@apium/worker/client/Canvas"
 import { Client } from "@apium/worker/client/Client"
 import { ResultBackend } from "@apium/worker/client/ResultBackend"
 import * as Signature from "@apium/worker/client/Signature"
 import * as Wire from "@apium/protocol/celery/Signature"
 import * as Task from "@apium/worker/task/Task"
+import { TaskContext } from "@apium/worker/task/TaskContext"
 import type { TaskFailed } from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe } from "@effect/vitest"
@@ -328,6 +330,36 @@ describe("the errbacks of a chord", () => {
   )
 })
 
+describe("the errbacks of a chord whose body is a chain that Python froze", () => {
+  test(
+    "are called with the chain's id, and are children of what failed",
+    Effect.gen(function* () {
+      const parents: Array<string | null> = []
+      const watched = Task.make("proj.watched", { params: { of: Schema.Unknown } })
+      yield* go
+      yield* start(
+        { queues: [Queue.make("watched")] },
+        Tasks.handle(watched, ({ of }) =>
+          Effect.map(TaskContext, ({ parentId }) => void parents.push(of as string, Option.getOrNull(parentId)))
+        )
+      )
+      const { chords } = yield* ResultBackend
+      yield* chords.size("header", 1)
+      // As it leaves Python: its errbacks are put on its steps when a worker runs it.
+      const steps = ["a", "b"].map((id) => Wire.make("proj.total", { options: { task_id: id } }))
+      const body = Wire.chain(steps, {
+        link_error: [Wire.encode(Wire.make("proj.watched", { options: { queue: "watched" } }))]
+      })
+      const embed = JSON.stringify({ callbacks: null, errbacks: null, chain: null, chord: Wire.encode(body) })
+      const part = headers("proj.broken", "part", { group: "header", group_index: 0 })
+      yield* inject(json(`[[], {}, ${embed}]`, part))
+      assert.strictEqual((yield* soon(ended("b"))).status, "FAILURE")
+      yield* settle
+      assert.deepStrictEqual(parents, ["b", "b"])
+    })
+  )
+})
+
 describe("a group in a group", () => {
   test(
     "has a list of its own, as its type says",
@@ -412,6 +444,28 @@ describe("a part that is added to a chord", () => {
       )
       const sent = yield* Canvas.delay(Canvas.chord([fork.s({}), fork.s({})], show.partial({})))
       assert.match(yield* soon(sent.get), /^\["[^"]*nonesuch[^"]*","[^"]*nonesuch[^"]*"\]$/)
+    })
+  )
+
+  test(
+    "and that is a group is refused before anything of it is sent",
+    Effect.gen(function* () {
+      const client = yield* Client
+      const fork = Task.make("proj.fork", { params: {}, result: Schema.String })
+      // Of a type that says nothing of what it is.
+      const several = Signature.fromWire(Wire.group([Wire.make("proj.never")]))
+      yield* start(
+        { concurrency: 4 },
+        Tasks.handle(show, ({ of }) => Effect.succeed(JSON.stringify(of))),
+        Tasks.handle(fork, () =>
+          Canvas.addToChord(several).pipe(
+            Effect.provideService(Client, client),
+            Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "it was sent" })
+          )
+        )
+      )
+      const sent = yield* Canvas.delay(Canvas.chord([fork.s({})], show.partial({})))
+      assert.match(yield* soon(sent.get), /add each of its members/)
     })
   )
 })

@@ -77,6 +77,17 @@ it("says what a canvas gives, how it fails, and what does not fit", () => {
     Canvas.delay(Canvas.chord([add.partial({ y: 1 })], total.partial({}))),
     // @ts-expect-error no such parameter
     add.partial({ z: 1 }),
+    // @ts-expect-error no such parameter beside one that there is
+    add.partial({ y: 1, z: 1 }),
+    // @ts-expect-error the same, of the function
+    Signature.partial(done, { noet: "1" }),
+    Canvas.chain(
+      add.s({ x: 1, y: 2 }),
+      add.partial({ y: 1 }),
+      // @ts-expect-error the compiler points at the step that does not fit
+      size.partial({}),
+      add.partial({ y: 1 })
+    ),
     // @ts-expect-error another type
     add.partial({ y: "1" }),
     // @ts-expect-error a visitor gives stamps by their names

@@ -7,7 +7,7 @@ import { TaskContext } from "@apium/worker/task/TaskContext"
 import * as TaskError from "@apium/worker/task/TaskError"
 import { Tasks } from "@apium/worker/task/Tasks"
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Duration, Effect, Exit, Queue, Random, Result, Schedule, Schema, Scope, Stream } from "effect"
+import { Data, Duration, Effect, Exit, Option, Queue, Random, Result, Schedule, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { bodyOf, cut, headers, inject, json, settle, start, stored, takeAll, test, waiting } from "../support/World.ts"
 
@@ -150,7 +150,7 @@ class Refused extends Schema.TaggedError<Refused>()("Refused", { code: Schema.Nu
 
 describe("a worker", () => {
   test(
-    "runs a task again until it succeeds: same id, one retry more each time, and as its own parent",
+    "runs a task again until it succeeds: same id, one retry more each time, and as its own parent where it had none",
     Effect.gen(function* () {
       const seen: Array<readonly [string, number, string | undefined, string]> = []
       yield* start(
@@ -175,6 +175,30 @@ describe("a worker", () => {
         [result.id, 1, result.id, result.id],
         [result.id, 2, result.id, result.id]
       ])
+    })
+  )
+
+  test(
+    "runs a step of a chain again with the parent that it had",
+    Effect.gen(function* () {
+      const parents: Array<string | null> = []
+      yield* start(
+        {},
+        Tasks.handle(flaky, ({ until }) =>
+          Effect.gen(function* () {
+            const { parentId, retries } = yield* TaskContext
+            parents.push(Option.getOrNull(parentId))
+            return retries < until ? yield* Effect.die(new Error("not yet")) : retries
+          })
+        )
+      )
+      const step = headers("proj.flaky", "step", { root_id: "first", parent_id: "before" })
+      yield* inject(json('[[], {"until": 2}, {}]', step))
+      for (let run = 0; run < 3; run++) {
+        yield* settle
+        yield* TestClock.adjust("10 seconds")
+      }
+      assert.deepStrictEqual(parents, ["before", "before", "before"])
     })
   )
 

@@ -140,4 +140,14 @@ answer = [[str(make()), result(r), value(1)] for r, (make, value) in zip(sent, m
   []
 ]
 
-export const chordRuns = { stored: [...told, ...graph, rebuilt, random] }
+/** Until a worker runs it, they are with the chain, and not with its steps. */
+const chained: Check = [
+  "the errback of a chain that is a body",
+  `
+k = key()
+r = chord([fail.si()], chain(identity.s(), identity.s()).on_error(errback.s(key=k)))()
+answer = [own(r), calls(k, 1) == [[r.id]]]`,
+  ["ChordError", true]
+]
+
+export const chordRuns = { stored: [...told, ...graph, chained, rebuilt, random] }

@@ -1,13 +1,14 @@
 /**
- * A line for what becomes of each run, as Celery's worker has it (celery/app/trace.py `info`). Neither arguments nor results
- * are in it: they are the user's, and may be secrets.
+ * A line for what becomes of each run, as Celery's worker has it (celery/app/trace.py `info`): `Worker.layer({ middleware: [TaskLog.middleware] })`,
+ * and what `apium worker` prints. Without it a worker says nothing of a task that fails: the failure is its caller's. Neither arguments nor
+ * results are in it: they are the user's, and may be secrets; the message of a failure and its traceback are.
  */
-import type { Middleware } from "@apium/worker/execution/Middleware"
-import type { Outcome } from "@apium/worker/execution/Outcome"
 import type { Failure } from "@apium/protocol/celery/ResultMessage"
 import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type { Middleware } from "./Middleware.ts"
+import type { Outcome } from "./Outcome.ts"
 
 const exception = ({ excMessage, excType }: Failure): string =>
   PythonRepr.exceptionRepr(excType, excMessage.slice(0, 1))
@@ -39,6 +40,7 @@ const ended = (task: string, outcome: Outcome, now: number, runtime: string): Ef
   }
 }
 
+/** One of `middleware`, of `Worker.layer`. What succeeds or is tried again is INFO, what failed is ERROR. */
 export const middleware: Middleware = ({ info }, next) =>
   Effect.gen(function* () {
     const task = `${info.name}[${info.id}]`
