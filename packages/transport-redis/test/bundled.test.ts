@@ -48,10 +48,10 @@ const ClientLive = Layer.unwrap(
 /** Runs a task where it is to run, and ends as it is to end. */
 const works = Effect.fnUntraced(function* (folder: string, pool: string, where: string) {
   const worker = yield* start(folder, pool)
+  yield* worker.line("takes tasks until Ctrl-C.")
   const client = yield* Client
   const result = yield* client.send(place, { word: pool }, { queue: "bundled" })
   assert.strictEqual(yield* result.get, `${pool} in ${where}`)
-  yield* worker.line("takes tasks until Ctrl-C.")
   yield* worker.signal("SIGTERM")
   yield* worker.line("Warm shutdown")
   assert.strictEqual(yield* worker.ended, 0, worker.lines().join("\n"))

@@ -121,9 +121,9 @@ layer(Server.layer({ password, tls: true }), { excludeTestServices: true })("the
   it.effect("does not take it for a server's silence when its own process stood still", () =>
     Effect.gen(function* () {
       const { url } = yield* Server
-      const until = performance.now() + 5500
       // Behind the first packet, and before anything can be read.
       setTimeout(() => {
+        const until = performance.now() + 5500
         while (performance.now() < until);
       })
       yield* Effect.scoped(Effect.flatMap(Transport, ({ connect }) => connect)).pipe(

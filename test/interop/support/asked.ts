@@ -29,6 +29,9 @@ export const inTime = <A, E, R>(act: (time: Duration.Duration) => Effect.Effect<
     return assert.fail("not in 40 seconds")
   })
 
+/** It was over before the task's `try`. */
+const uncaught = (error: unknown) => error instanceof TaskFailed && error.excType === "SoftTimeLimitExceeded"
+
 /**
  * What comes of a soft limit, which counts from when Python's pool took the task. One that is over before the first line of the task's own runs
  * ends it without a result, and nobody is ever told (celery/app/trace.py `report_internal_error`): once more, with a longer one, as the machine
@@ -38,7 +41,9 @@ export const limited = <A, E, R>(act: (softTimeLimit: Duration.Duration) => Effe
   Effect.gen(function* () {
     for (const seconds of [1, 10]) {
       const limit = Duration.seconds(seconds)
-      const came = yield* Effect.option(Effect.timeout(act(limit), Duration.sum(limit, Duration.seconds(20))))
+      const came = yield* Effect.timeoutOption(act(limit), Duration.sum(limit, Duration.seconds(20))).pipe(
+        Effect.catchIf(uncaught, () => Effect.succeedNone)
+      )
       if (Option.isSome(came)) return came.value
     }
     return yield* act(Duration.seconds(40))

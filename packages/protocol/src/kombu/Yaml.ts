@@ -74,7 +74,8 @@ const constants: ReadonlyMap<string, string> = new Map([
 const readFlow = (text: string): unknown => {
   if (!/^[[{]/.test(text)) return undefined
   try {
-    const json = text.replace(/"(?:[^"\\]+|\\.)*"|-?\.inf|\.nan|\? /g, (found) => constants.get(found) ?? found)
+    // A text without its last quote goes on to the end: if it did not match, there would be 2^n ways to cut it that do not, either.
+    const json = text.replace(/"(?:[^"\\]+|\\.)*"?|-?\.inf|\.nan|\? /g, (found) => constants.get(found) ?? found)
     return exactParse<unknown>(json, {
       maxDepth: Json.maxDepth,
       maxDigits: Json.maxDigits,
@@ -87,10 +88,11 @@ const readFlow = (text: string): unknown => {
 }
 
 /** Before the digits of an integer that the parser would round. */
-const integer = "\ufdd0integer "
+const mark = "\ufdd0integer "
+const marked = new RegExp(`^${mark}[+-]?\\d{16,${Json.maxDigits}}$`)
 
 const whole = (value: unknown): unknown => {
-  if (typeof value === "string") return value.startsWith(integer) ? BigInt(value.slice(integer.length)) : value
+  if (typeof value === "string") return marked.test(value) ? BigInt(value.slice(mark.length)) : value
   if (Array.isArray(value)) return value.map(whole)
   if (!isRecord(value)) return value
   const record: Record<string, unknown> = {}
@@ -100,21 +102,19 @@ const whole = (value: unknown): unknown => {
 
 const wide = /^[+-]?[1-9]\d{15,}$/
 
-/** Numbers, octals and constants of YAML 1.2 that are text in YAML 1.1: PyYAML leaves them without quotes. */
-const textual = /^(?:[+-]?(?=.*\d)[\d_]*\.?[\d_]*[eE][+-]?[\d_]+|[+-]?0[oO][0-7_]+|true|false|null|[+-]?\.inf|\.nan)$/i
-const genuine = /^(?:[+-]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)[eE][+-]\d+|true|false|null|[+-]?\.inf|\.nan)$/
+/** Words, of which the parser takes more for numbers and constants than YAML 1.1: what is none of these is text, which PyYAML leaves without quotes. */
+const word = /^[-+.]*\w[-+.\w]*$/
+const number = /^(?:[+-]?\d[\d_]*(?:\.[\d_]*(?:[eE][+-]\d+)?)?|\.\d[\d_]*(?:[eE][+-]\d+)?|[+-]?0x[\da-fA-F_]+)$/
+const constant = /^(?:[Tt]rue|TRUE|[Ff]alse|FALSE|[Nn]ull|NULL|[+-]?\.(?:[Ii]nf|INF)|\.(?:nan|NaN|NAN))$/
 
 /** A key or a value, in quotes where the parser would make a number of it that was none, or another one. */
 const kept = (scalar: string, isKey: boolean): string => {
   if (wide.test(scalar) && !Number.isSafeInteger(Number(scalar))) {
     if (scalar.length > Json.maxDigits) throw new RangeError(`An integer of more than ${Json.maxDigits} digits`)
-    return isKey ? `'${scalar}'` : `'${integer}${scalar}'`
+    return isKey ? `'${scalar}'` : `'${mark}${scalar}'`
   }
-  // Of a longer one the search would take its time.
-  return scalar.length < 400 && textual.test(scalar) && !genuine.test(scalar) ? `'${scalar}'` : scalar
+  return word.test(scalar) && !number.test(scalar) && !constant.test(scalar) ? `'${scalar}'` : scalar
 }
-
-const rounded = /(?:^|[\s:-])[+-]?(?:[1-9]\d{15,}|[\d.][\d_.]*[eE][+-]?\d|0[oO][0-7]|true|false|null|\.inf|\.nan)/im
 
 /**
  * Writes `- - 1` as two lines, and in quotes what the parser reads otherwise than PyYAML. PyYAML begins every task body with the first, and Effect's
@@ -122,7 +122,6 @@ const rounded = /(?:^|[\s:-])[+-]?(?:[1-9]\d{15,}|[\d.][\d_.]*[eE][+-]?\d|0[oO][
  * a multi-line flow collection is one too.
  */
 const expand = (text: string): string => {
-  if (!/^[^\S\n]*(- )*- - /m.test(text) && !rounded.test(text)) return text
   const out: Array<string> = []
   /** Column of the indicator whose value goes on in deeper lines; -1 when nothing does. */
   let owner = -1
@@ -160,8 +159,10 @@ const expand = (text: string): string => {
 
 /** Whether what follows line `at` continues its scalar. */
 const goesOn = (lines: ReadonlyArray<string>, at: number, owner: number): boolean => {
-  const next = lines.slice(at + 1).find((line) => line.trim() !== "")
-  return owner >= 0 && next !== undefined && next.length - next.trimStart().length > owner
+  let next = at + 1
+  while (next < lines.length && lines[next]!.trim() === "") next++
+  const line = lines[next] ?? ""
+  return owner >= 0 && line.length - line.trimStart().length > owner
 }
 
 const keyPattern =

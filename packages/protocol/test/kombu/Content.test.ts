@@ -170,7 +170,22 @@ describe("yaml", () => {
       [9007199254740993n, -(10n ** 22n), 9007199254740991]
     ])
     assert.throws(() => read(`- - ${"9".repeat(5000)}\n`), "more than 4300 digits")
-    const plain = ["1e3", "-12E5", "1.5e3", "1e400", "0o17", "tRue", "5e-3"]
+    const plain = [
+      "1e3",
+      "-12E5",
+      "1.5e3",
+      "1e400",
+      "0o17",
+      "tRue",
+      "5e-3",
+      "-.5",
+      "+.5",
+      "0X1F",
+      "_1",
+      "_-1",
+      "-_1.5",
+      "_0x2"
+    ]
     for (const text of plain) {
       assert.deepStrictEqual(read(`- - ${text}\n- ${text}: ${text}\n- k: ${text}\n`), [
         [text],

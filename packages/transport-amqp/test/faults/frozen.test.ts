@@ -20,21 +20,27 @@ layer(RabbitMq.shared, { excludeTestServices: true })("a client that stands stil
       const rabbit = yield* RabbitMq
       /** In seconds: so many heartbeats, and how long one is. */
       const attempt = Effect.fnUntraced(function* (heartbeats: number, heartbeat: number) {
+        const began = performance.now()
         const connection = yield* Raw.connect(`${rabbit.url()}?heartbeat=${heartbeat}`)
         const channel = yield* connection.channel
         const lost = yield* Effect.forkChild(Effect.flip(connection.closed))
-        const began = performance.now()
         // As long as it takes for the broker to send a heartbeat into the pause.
         yield* Effect.sleep(heartbeat * 500)
         yield* compute(heartbeats * heartbeat * 1000)
         yield* Effect.sleep("100 millis")
         const ended = lost.pollUnsafe()
+        // One whose end nobody has heard of yet may end here.
+        const reason =
+          ended === undefined
+            ? yield* Effect.match(channel.queueDeclare(HubQueue.temporary()), {
+                onFailure: (error) => error,
+                onSuccess: () => undefined
+              })
+            : yield* ended
         const longer = performance.now() - began - 100 - (heartbeats + 0.5) * heartbeat * 1000
-        // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
-        const judged = longer < heartbeat * 300
-        if (ended === undefined && judged) yield* channel.queueDeclare(HubQueue.temporary())
         yield* Fiber.interrupt(lost)
-        return { judged, reason: ended === undefined ? undefined : yield* Effect.flatten(Effect.succeed(ended)) }
+        // The broker gives up after two: what the machine takes on top of one has to be less than half of another.
+        return { judged: longer < heartbeat * 300, reason }
       }, Effect.scoped)
       /** Where the machine took more, it says nothing, and is asked again. */
       const survives = (heartbeats: number, heartbeat: number) =>

@@ -253,19 +253,20 @@ export const addToChord = <A, E>(
   Effect.gen(function* () {
     const { chord, group, groupIndex, name } = yield* TaskContext
     if (chord === null || group === null) {
-      return yield* new HubError({
-        reason: new EncodeFailed({ what: "a part of a chord", text: `this run of ${name} is not a part of any` })
-      })
+      return yield* noPart(`this run of ${name} is not a part of any`)
     }
     const wire = yield* signature.wire
-    if (isGroupLike(wire)) {
-      // Its members would run, and nobody count them: the body would wait for ever.
-      return yield* new HubError({
-        reason: new EncodeFailed({ what: "a part of a chord", text: "a group is several: add each of its members" })
-      })
-    }
+    const several = yield* Effect.try({
+      try: () => isGroupLike(wire),
+      catch: (error) => noPart((error as Error).message)
+    })
+    // Its members would run, and nobody count them: the body would wait for ever.
+    if (several) return yield* noPart("a group is several: add each of its members")
     const client = yield* Client
     return yield* client.apply(
       Signature.partOf({ ...signature, wire: Effect.succeed(wire) }, { chord, group, groupIndex })
     )
   })
+
+const noPart = (text: string): HubError =>
+  new HubError({ reason: new EncodeFailed({ what: "a part of a chord", text }) })

@@ -448,24 +448,26 @@ describe("a part that is added to a chord", () => {
   )
 
   test(
-    "and that is a group is refused before anything of it is sent",
+    "and that is a group, or no canvas at all, is refused before anything of it is sent",
     Effect.gen(function* () {
       const client = yield* Client
-      const fork = Task.make("proj.fork", { params: {}, result: Schema.String })
+      const fork = Task.make("proj.fork", { params: {}, result: Schema.Array(Schema.String) })
       // Of a type that says nothing of what it is.
-      const several = Signature.fromWire(Wire.group([Wire.make("proj.never")]))
+      const no = [Wire.group([Wire.make("proj.never")]), Wire.make("celery.chord", { kwargs: { header: 1 } })]
       yield* start(
         { concurrency: 4 },
         Tasks.handle(show, ({ of }) => Effect.succeed(JSON.stringify(of))),
         Tasks.handle(fork, () =>
-          Canvas.addToChord(several).pipe(
-            Effect.provideService(Client, client),
-            Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "it was sent" })
+          Effect.forEach(no, (signature) =>
+            Canvas.addToChord(Signature.fromWire(signature)).pipe(
+              Effect.provideService(Client, client),
+              Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "it was sent" })
+            )
           )
         )
       )
       const sent = yield* Canvas.delay(Canvas.chord([fork.s({})], show.partial({})))
-      assert.match(yield* soon(sent.get), /add each of its members/)
+      assert.match(yield* soon(sent.get), /add each of its members.*kwargs.header should be a signature/)
     })
   )
 })

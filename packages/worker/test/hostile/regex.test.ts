@@ -22,6 +22,7 @@ const hostile = [
   " ",
   "\n",
   "\t",
+  "\r",
   "\u00a0",
   "0",
   "9",
@@ -30,6 +31,7 @@ const hostile = [
   "-",
   "- ",
   "\n- ",
+  "\n- 1e3",
   "+",
   ".",
   ":",
@@ -45,6 +47,7 @@ const hostile = [
   "''",
   "\\",
   "\\\\",
+  `\\"`,
   "_",
   "$",
   "%",
@@ -98,6 +101,7 @@ const functions: Readonly<Record<string, (text: string) => unknown>> = {
   base64: typed("base64"),
   // Effect's parser takes 7 s for 100,000 digits that are no number; what is ours about YAML is its structure.
   yaml: (text) => (/\d{20}/.test(text) ? undefined : yaml.decode(encoder.encode(text))),
+  "yaml of a list in a line": (text) => (/\d{20}/.test(text) ? undefined : yaml.decode(encoder.encode(`["${text}`))),
   "IsoTime.parse": IsoTime.parse,
   "TaskMessage.parseEta": TaskMessage.parseEta,
   "MailboxMessage.matches of a pattern": (text) =>
