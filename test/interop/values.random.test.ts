@@ -3,24 +3,10 @@ import * as PythonRepr from "@apium/protocol/celery/PythonRepr"
 import * as Json from "@apium/protocol/kombu/Json"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { type Random, random } from "../../packages/protocol/test/support/Random.ts"
 import * as Python from "../support/Python.ts"
 
 const seeds = Array.from({ length: 400 }, (_, seed) => seed)
-
-/** Mulberry32: the same seed gives the same value. */
-const random = (seed: number) => {
-  let state = seed
-  const next = () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-  const below = (limit: number) => Math.floor(next() * limit)
-  return { below, next, pick: <A>(items: ReadonlyArray<A>) => items[below(items.length)]! }
-}
-
-type Random = ReturnType<typeof random>
 
 // Only characters that both have heard of: what is printable differs with the Unicode of the two.
 const words = [
